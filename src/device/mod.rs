@@ -1,0 +1,1 @@
+//! From bytes of a device to readings: framers, profiles and decoders.

@@ -1,0 +1,246 @@
+//! The sender's side: a window of deliveries, each with its packet identifier and phase.
+//!
+//! ```text
+//! QoS 1:  assign ─ Assigned ─ committed ─▶ Published ─ PUBACK ─▶ gone
+//! QoS 2:  assign ─ Assigned ─ committed ─▶ Published ─ PUBREC ─▶ Received ─ committed ─▶ Released ─ PUBCOMP ─▶ gone
+//! ```
+//!
+//! `Assigned` and `Received` wait for the disk: nothing is sent in them. An owner without a disk, or at QoS 1,
+//! says "committed" at once. Order of first sending is kept for repetition `[MQTT-4.6.0-1]`; an identifier is
+//! not used again before its delivery is gone `[MQTT-2.2.1-3]`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasherDefault;
+
+use crate::mqtt::{PacketIdentifier, QoS};
+
+type IdentifierHasher = BuildHasherDefault<std::collections::hash_map::DefaultHasher>;
+
+/// How far a delivery came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It has an identifier that is not yet on disk: nothing was sent.
+    Assigned,
+    /// PUBLISH was sent, or may be.
+    Published,
+    /// PUBREC came in and is not yet on disk: PUBREL was not sent.
+    Received,
+    /// PUBREL was sent, or may be.
+    Released,
+}
+
+/// What a PUBREC means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The first one: put the release on disk, then send PUBREL.
+    Release,
+    /// Came again while the release waits for the disk: do nothing.
+    Waiting,
+    /// Came again after the release: send PUBREL again.
+    Repeat,
+    /// Nothing is known of the identifier: PUBREL with "packet identifier not found" (5.0).
+    Unknown,
+}
+
+/// What to send for one delivery when a session is taken up again `[MQTT-4.4.0-1]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resend {
+    /// PUBLISH with DUP set.
+    Publish,
+    /// PUBREL.
+    PubRel,
+}
+
+#[derive(Debug, Clone)]
+struct Entry<T> {
+    order: u64,
+    qos: QoS,
+    phase: Phase,
+    delivery: T,
+}
+
+/// The deliveries towards one receiver that are not yet acknowledged.
+#[derive(Debug, Clone)]
+pub struct Outbound<T> {
+    entries: HashMap<PacketIdentifier, Entry<T>, IdentifierHasher>,
+    by_order: BTreeMap<u64, PacketIdentifier>,
+    next_identifier: PacketIdentifier,
+    next_order: u64,
+    receive_maximum: u16,
+}
+
+impl<T> Outbound<T> {
+    /// An empty window of `receive_maximum` places; at least one.
+    #[must_use]
+    pub fn new(receive_maximum: u16) -> Outbound<T> {
+        Outbound {
+            entries: HashMap::default(),
+            by_order: BTreeMap::new(),
+            next_identifier: PacketIdentifier::FIRST,
+            next_order: 0,
+            receive_maximum: receive_maximum.max(1),
+        }
+    }
+
+    /// The receiver said how many it takes at once; deliveries above it stay open.
+    pub fn set_receive_maximum(&mut self, receive_maximum: u16) {
+        self.receive_maximum = receive_maximum.max(1);
+    }
+
+    /// How many more deliveries the receiver takes now `[MQTT-3.3.4-9]`.
+    #[must_use]
+    pub fn free(&self) -> usize {
+        usize::from(self.receive_maximum).saturating_sub(self.entries.len())
+    }
+
+    /// How many deliveries are open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no delivery is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Gives a delivery its identifier. It is in [`Phase::Assigned`] until [`Outbound::assigned_committed`].
+    ///
+    /// # Panics
+    /// When the window is full or `qos` is 0: the owner asks [`Outbound::free`] first.
+    pub fn assign(&mut self, qos: QoS, delivery: T) -> PacketIdentifier {
+        assert!(qos != QoS::AtMostOnce, "QoS 0 has no packet identifier");
+        assert!(self.free() > 0, "the window has no place left");
+        while self.entries.contains_key(&self.next_identifier) {
+            self.next_identifier = self.next_identifier.next();
+        }
+        let identifier = self.next_identifier;
+        self.next_identifier = identifier.next();
+        self.insert(identifier, qos, Phase::Assigned, delivery);
+        identifier
+    }
+
+    /// Takes up a delivery of an earlier run. Call in the order in which they were first sent.
+    ///
+    /// # Panics
+    /// When the identifier is taken.
+    pub fn restore(&mut self, identifier: PacketIdentifier, qos: QoS, phase: Phase, delivery: T) {
+        assert!(!self.entries.contains_key(&identifier), "identifier {identifier} restored twice");
+        self.insert(identifier, qos, phase, delivery);
+        self.next_identifier = identifier.next();
+    }
+
+    /// The identifier is on disk, or need not be: send PUBLISH now. `None` when it is gone or was sent already.
+    pub fn assigned_committed(&mut self, identifier: PacketIdentifier) -> Option<&T> {
+        let entry = self.entries.get_mut(&identifier)?;
+        if entry.phase != Phase::Assigned {
+            return None;
+        }
+        entry.phase = Phase::Published;
+        Some(&entry.delivery)
+    }
+
+    /// PUBACK came in: the delivery is done. `None` when the identifier is not that of a sent QoS 1 delivery.
+    pub fn acknowledged(&mut self, identifier: PacketIdentifier) -> Option<T> {
+        let entry = self.entries.get(&identifier)?;
+        if entry.qos != QoS::AtLeastOnce || entry.phase != Phase::Published {
+            return None;
+        }
+        self.remove(identifier)
+    }
+
+    /// PUBREC came in.
+    pub fn received(&mut self, identifier: PacketIdentifier) -> Received {
+        match self.entries.get_mut(&identifier) {
+            Some(entry) if entry.qos == QoS::ExactlyOnce => match entry.phase {
+                Phase::Published => {
+                    entry.phase = Phase::Received;
+                    Received::Release
+                }
+                Phase::Received => Received::Waiting,
+                Phase::Released => Received::Repeat,
+                Phase::Assigned => Received::Unknown,
+            },
+            _ => Received::Unknown,
+        }
+    }
+
+    /// PUBREC with an error came in: the receiver does not want it, the delivery ends here `[MQTT-4.3.3-4]`.
+    /// `None` when there is no such sent QoS 2 delivery, or it is released already.
+    pub fn refused(&mut self, identifier: PacketIdentifier) -> Option<T> {
+        let entry = self.entries.get(&identifier)?;
+        if entry.qos != QoS::ExactlyOnce || entry.phase != Phase::Published {
+            return None;
+        }
+        self.remove(identifier)
+    }
+
+    /// The release is on disk, or need not be: whether to send PUBREL now.
+    pub fn release_committed(&mut self, identifier: PacketIdentifier) -> bool {
+        match self.entries.get_mut(&identifier) {
+            Some(entry) if entry.phase == Phase::Received => {
+                entry.phase = Phase::Released;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// PUBCOMP came in: the delivery is done. `None` when no release of that identifier was sent.
+    pub fn completed(&mut self, identifier: PacketIdentifier) -> Option<T> {
+        let entry = self.entries.get(&identifier)?;
+        if entry.phase != Phase::Released {
+            return None;
+        }
+        self.remove(identifier)
+    }
+
+    /// What to send when the session is taken up on a new connection, in the order of first sending. What
+    /// waits for the disk is not among it.
+    pub fn resend(&self) -> impl Iterator<Item = (PacketIdentifier, Resend, QoS, &T)> + '_ {
+        self.by_order.values().filter_map(|identifier| {
+            let entry = self.entries.get(identifier)?;
+            let resend = match entry.phase {
+                Phase::Published => Resend::Publish,
+                Phase::Released => Resend::PubRel,
+                Phase::Assigned | Phase::Received => return None,
+            };
+            Some((*identifier, resend, entry.qos, &entry.delivery))
+        })
+    }
+
+    /// Every open delivery in the order of first sending.
+    pub fn iter(&self) -> impl Iterator<Item = (PacketIdentifier, Phase, &T)> + '_ {
+        self.by_order.values().filter_map(|identifier| {
+            let entry = self.entries.get(identifier)?;
+            Some((*identifier, entry.phase, &entry.delivery))
+        })
+    }
+
+    /// The receiver forgot the session: empties the window, in the order of first sending. What is `Received`
+    /// or `Released` has arrived; the rest is owed anew.
+    pub fn forget(&mut self) -> Vec<(PacketIdentifier, Phase, T)> {
+        let order = std::mem::take(&mut self.by_order);
+        let mut entries = std::mem::take(&mut self.entries);
+        self.next_identifier = PacketIdentifier::FIRST;
+        let taken = order.into_values().filter_map(|identifier| {
+            let entry = entries.remove(&identifier)?;
+            Some((identifier, entry.phase, entry.delivery))
+        });
+        taken.collect()
+    }
+
+    fn insert(&mut self, identifier: PacketIdentifier, qos: QoS, phase: Phase, delivery: T) {
+        let order = self.next_order;
+        self.next_order += 1;
+        self.entries.insert(identifier, Entry { order, qos, phase, delivery });
+        self.by_order.insert(order, identifier);
+    }
+
+    fn remove(&mut self, identifier: PacketIdentifier) -> Option<T> {
+        let entry = self.entries.remove(&identifier)?;
+        self.by_order.remove(&entry.order);
+        Some(entry.delivery)
+    }
+}

@@ -1,0 +1,88 @@
+//! Every bound of the program, in one place.
+//!
+//! What a peer, a device or a disk could make grow is bounded here, by count and by bytes. What a user may turn is
+//! a field of [`Limits`]; the others are constants. What overflows is counted by reason, see
+//! [`crate::durable::DropReason`].
+
+use std::time::Duration;
+
+/// Bytes of a packet accepted before CONNECT succeeded: enough for a will and long credentials.
+pub const PACKET_BYTES_BEFORE_CONNECT: usize = 64 * 1024;
+/// The largest packet that the standard can express (section 2.1.4).
+pub const PACKET_BYTES_MAX: usize = 268_435_460;
+/// How long a new connection may take to send its CONNECT.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a connection that is being closed may take to read what was sent.
+pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+/// Bytes read from a socket at once.
+pub const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// Batches that wait for the broker.
+pub const INBOX_BATCHES: usize = 256;
+/// Packets of one connection in one batch.
+pub const BATCH_PACKETS: usize = 256;
+/// Batches that wait for one connection's socket.
+pub const OUTBOX_BATCHES: usize = 1024;
+/// Topic levels of a name or a filter.
+pub const TOPIC_LEVELS: usize = 200;
+/// Bytes handed to the journal and not yet committed, above which durable publishers wait.
+pub const UNCOMMITTED_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of deliveries loaded from the journal at once for one consumer.
+pub const LOAD_BYTES: usize = 256 * 1024;
+/// Bytes in one commit after which it is not delayed any more.
+pub const COMMIT_BYTES: usize = 256 * 1024;
+/// Bytes of a frame or line from a serial device.
+pub const FRAME_BYTES: usize = 4096;
+/// Measurements of one reading.
+pub const MEASUREMENTS: usize = 256;
+
+/// The bounds that a user may turn, with their defaults. Keys of `[broker]` in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one packet, after CONNECT.
+    pub max_packet_bytes: usize,
+    /// Messages that wait for one session.
+    pub max_queued_messages: usize,
+    /// Bytes that wait for one session.
+    pub max_queued_bytes: usize,
+    /// Unacknowledged QoS 1 and 2 publishes that a client may have open (5.0 Receive Maximum), and that are
+    /// open towards a client that does not say.
+    pub receive_maximum: u16,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Sessions, connected or not.
+    pub max_sessions: usize,
+    /// Subscriptions of one session.
+    pub max_subscriptions: usize,
+    /// Retained messages.
+    pub max_retained_messages: usize,
+    /// Bytes of retained messages.
+    pub max_retained_bytes: usize,
+    /// Topic aliases that a client may use (5.0).
+    pub topic_alias_maximum: u16,
+    /// Seconds; 0 takes the client's own keep-alive.
+    pub server_keep_alive_seconds: u16,
+    /// Seconds that any session may outlive its connection.
+    pub max_session_expiry_seconds: u32,
+    /// Bytes waiting for a connection's socket above which QoS 0 is dropped and the rest waits.
+    pub max_outbox_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_packet_bytes: 1024 * 1024,
+            max_queued_messages: 100_000,
+            max_queued_bytes: 64 * 1024 * 1024,
+            receive_maximum: 100,
+            max_connections: 10_000,
+            max_sessions: 10_000,
+            max_subscriptions: 1_000,
+            max_retained_messages: 100_000,
+            max_retained_bytes: 64 * 1024 * 1024,
+            topic_alias_maximum: 16,
+            server_keep_alive_seconds: 0,
+            max_session_expiry_seconds: u32::MAX,
+            max_outbox_bytes: 1024 * 1024,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! From readings to messages: units, filters, topics and payload formats.
