@@ -1,0 +1,118 @@
+//! The ways into the broker's owner task, each bounded: one for connections, one for those inside the gateway.
+//!
+//! They are two so that a client that floods the broker cannot crowd out a sensor. Never holds a message itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::sync::mpsc;
+
+use crate::broker::SourceId;
+use crate::durable::{DropReason, Message, Urgency};
+
+/// The broker's owner task has ended: the gateway stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the broker has stopped")]
+pub struct Stopped;
+
+/// One message from inside the gateway.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publication {
+    /// Given back in [`Accepted`].
+    pub token: u64,
+    /// What is published.
+    pub message: Message,
+    /// Retained presence and the like, which uplinks learn in their own way.
+    pub presence: bool,
+    /// Whether somebody waits for [`Accepted`].
+    pub urgency: Urgency,
+}
+
+/// How a [`Publication`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// Which.
+    pub token: u64,
+    /// `Err`: why no durable consumer gets it.
+    pub outcome: Result<(), DropReason>,
+}
+
+/// What those inside say to the owner.
+#[derive(Debug)]
+pub(super) enum FromInside {
+    /// A new source, and where its answers go.
+    Register { source: SourceId, answers: mpsc::UnboundedSender<Accepted> },
+    /// Messages, in order.
+    Publications { source: SourceId, publications: Vec<Publication> },
+}
+
+/// Where sources come from. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Entrance {
+    sender: mpsc::Sender<FromInside>,
+    next_source: Arc<AtomicU32>,
+}
+
+/// Publishes through the broker from inside the gateway: an adapter, an uplink's way down, the gateway itself.
+/// Cheap to clone; clones are the same source.
+#[derive(Debug, Clone)]
+pub struct Source {
+    id: SourceId,
+    sender: mpsc::Sender<FromInside>,
+}
+
+/// The answers to what a [`Source`] published. At most one per publication, so it is bounded by what the source
+/// has open; drop it when they do not matter.
+#[derive(Debug)]
+pub struct Acceptances(mpsc::UnboundedReceiver<Accepted>);
+
+impl Entrance {
+    /// An entrance for at most `batches` waiting batches, and its inner end.
+    pub(super) fn new(batches: usize) -> (Entrance, mpsc::Receiver<FromInside>) {
+        let (sender, receiver) = mpsc::channel(batches);
+        (Entrance { sender, next_source: Arc::new(AtomicU32::new(0)) }, receiver)
+    }
+
+    /// A new source.
+    ///
+    /// # Errors
+    /// When the broker has stopped.
+    pub async fn source(&self) -> Result<(Source, Acceptances), Stopped> {
+        let id = SourceId(self.next_source.fetch_add(1, Ordering::Relaxed));
+        let (answers, receiver) = mpsc::unbounded_channel();
+        let register = FromInside::Register { source: id, answers };
+        self.sender.send(register).await.map_err(|_| Stopped)?;
+        Ok((Source { id, sender: self.sender.clone() }, Acceptances(receiver)))
+    }
+}
+
+impl Source {
+    /// Hands messages over, in order, waiting for room.
+    ///
+    /// # Errors
+    /// When the broker has stopped.
+    pub async fn publish(&self, publications: Vec<Publication>) -> Result<(), Stopped> {
+        let batch = FromInside::Publications { source: self.id, publications };
+        self.sender.send(batch).await.map_err(|_| Stopped)
+    }
+
+    /// Hands messages over, in order, if there is room now.
+    ///
+    /// # Errors
+    /// The messages, when there is no room or the broker has stopped: the caller counts them as dropped, or
+    /// tries again.
+    pub fn try_publish(&self, publications: Vec<Publication>) -> Result<(), Vec<Publication>> {
+        let batch = FromInside::Publications { source: self.id, publications };
+        self.sender.try_send(batch).map_err(|error| match error.into_inner() {
+            FromInside::Publications { publications, .. } => publications,
+            FromInside::Register { .. } => Vec::new(),
+        })
+    }
+}
+
+impl Acceptances {
+    /// The next answer; `None` when the broker has stopped.
+    pub async fn next(&mut self) -> Option<Accepted> {
+        self.0.recv().await
+    }
+}
