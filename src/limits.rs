@@ -35,6 +35,21 @@ pub const FRAME_BYTES: usize = 4096;
 /// Measurements of one reading.
 pub const MEASUREMENTS: usize = 256;
 
+/// Deliveries of one uplink that are loaded from the journal at once.
+pub const UPLINK_LOAD_MESSAGES: usize = 1024;
+/// Bytes of payload that are open towards an uplink's server; one message may be larger.
+pub const UPLINK_WINDOW_BYTES: usize = 4 * 1024 * 1024;
+/// Unacknowledged QoS 1 and 2 publishes that an uplink's server may have open towards us (5.0 Receive Maximum).
+pub const UPLINK_RECEIVE_MAXIMUM: u16 = 100;
+/// Filters in one SUBSCRIBE of an uplink; some clouds refuse more.
+pub const UPLINK_SUBSCRIBE_FILTERS: usize = 8;
+/// How long opening a connection to an uplink's server may take, all its addresses together.
+pub const UPLINK_OPEN_DEADLINE: Duration = Duration::from_secs(20);
+/// How long an uplink's server may take to answer CONNECT.
+pub const UPLINK_GREETING_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an uplink's server may take to answer anything, and a write to it to advance.
+pub const UPLINK_ACKNOWLEDGEMENT_DEADLINE: Duration = Duration::from_secs(10);
+
 /// The bounds that a user may turn, with their defaults. Keys of `[broker]` in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

@@ -9,7 +9,7 @@
 //! says "committed" at once. Order of first sending is kept for repetition `[MQTT-4.6.0-1]`; an identifier is
 //! not used again before its delivery is gone `[MQTT-2.2.1-3]`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
 
 use crate::mqtt::{PacketIdentifier, QoS};
@@ -64,6 +64,7 @@ struct Entry<T> {
 pub struct Outbound<T> {
     entries: HashMap<PacketIdentifier, Entry<T>, IdentifierHasher>,
     by_order: BTreeMap<u64, PacketIdentifier>,
+    reserved: BTreeSet<PacketIdentifier>,
     next_identifier: PacketIdentifier,
     next_order: u64,
     receive_maximum: u16,
@@ -76,6 +77,7 @@ impl<T> Outbound<T> {
         Outbound {
             entries: HashMap::default(),
             by_order: BTreeMap::new(),
+            reserved: BTreeSet::new(),
             next_identifier: PacketIdentifier::FIRST,
             next_order: 0,
             receive_maximum: receive_maximum.max(1),
@@ -112,13 +114,34 @@ impl<T> Outbound<T> {
     pub fn assign(&mut self, qos: QoS, delivery: T) -> PacketIdentifier {
         assert!(qos != QoS::AtMostOnce, "QoS 0 has no packet identifier");
         assert!(self.free() > 0, "the window has no place left");
-        while self.entries.contains_key(&self.next_identifier) {
-            self.next_identifier = self.next_identifier.next();
-        }
-        let identifier = self.next_identifier;
-        self.next_identifier = identifier.next();
+        let identifier = self.unused_identifier();
         self.insert(identifier, qos, Phase::Assigned, delivery);
         identifier
+    }
+
+    /// An identifier for a packet outside the window (SUBSCRIBE, UNSUBSCRIBE): given to no delivery before
+    /// [`Outbound::unreserve`].
+    pub fn reserve(&mut self) -> PacketIdentifier {
+        let identifier = self.unused_identifier();
+        self.reserved.insert(identifier);
+        identifier
+    }
+
+    /// The packet outside the window was answered: whether its identifier had been reserved.
+    pub fn unreserve(&mut self, identifier: PacketIdentifier) -> bool {
+        self.reserved.remove(&identifier)
+    }
+
+    /// The connection is gone, and the packets outside the window with it.
+    pub fn unreserve_all(&mut self) {
+        self.reserved.clear();
+    }
+
+    /// One open delivery.
+    #[must_use]
+    pub fn get(&self, identifier: PacketIdentifier) -> Option<(Phase, QoS, &T)> {
+        let entry = self.entries.get(&identifier)?;
+        Some((entry.phase, entry.qos, &entry.delivery))
     }
 
     /// Takes up a delivery of an earlier run. Call in the order in which they were first sent.
@@ -229,6 +252,17 @@ impl<T> Outbound<T> {
             Some((identifier, entry.phase, entry.delivery))
         });
         taken.collect()
+    }
+
+    fn unused_identifier(&mut self) -> PacketIdentifier {
+        while self.entries.contains_key(&self.next_identifier)
+            || self.reserved.contains(&self.next_identifier)
+        {
+            self.next_identifier = self.next_identifier.next();
+        }
+        let identifier = self.next_identifier;
+        self.next_identifier = identifier.next();
+        identifier
     }
 
     fn insert(&mut self, identifier: PacketIdentifier, qos: QoS, phase: Phase, delivery: T) {
