@@ -22,6 +22,8 @@ pub const INBOX_BATCHES: usize = 256;
 pub const BATCH_PACKETS: usize = 256;
 /// Batches that wait for one connection's socket.
 pub const OUTBOX_BATCHES: usize = 1024;
+/// User properties of one packet (5.0): each costs the reader more memory than the sender bytes.
+pub const USER_PROPERTIES: usize = 1024;
 /// Topic levels of a name or a filter.
 pub const TOPIC_LEVELS: usize = 200;
 /// Bytes handed to the journal and not yet committed, above which durable publishers wait.

@@ -1,5 +1,8 @@
 //! Reason codes of MQTT 5.0 (section 2.4), and the return codes of 3.1.1 that stand for them.
 
+use super::fixed_header::Sender;
+use super::{DecodeError, PacketType};
+
 macro_rules! reason_codes {
     ($($(#[$meta:meta])* $name:ident = $value:literal,)*) => {
         /// Why something succeeded or failed. Names and numbers are those of MQTT 5.0, section 2.4.
@@ -73,6 +76,165 @@ reason_codes! {
 }
 
 impl ReasonCode {
+    /// Reads the code of a packet of 5.0.
+    pub(super) fn read(code: u8, packet_type: PacketType, sender: Sender) -> Result<ReasonCode, DecodeError> {
+        ReasonCode::from_u8(code)
+            .filter(|reason| reason.fits(packet_type, sender))
+            .ok_or_else(|| DecodeError::protocol(format!("reason code 0x{code:02X} does not belong here")))
+    }
+
+    /// Whether that side may put it into that packet of 5.0: the tables of sections 3.2 to 3.15.
+    pub(super) fn fits(self, packet_type: PacketType, sender: Sender) -> bool {
+        use ReasonCode as R;
+        match packet_type {
+            // [MQTT-3.2.2-8]
+            PacketType::ConnAck => self.fits_connack(),
+            // [MQTT-3.4.2-1] [MQTT-3.5.2-1]
+            PacketType::PubAck | PacketType::PubRec => matches!(
+                self,
+                R::Success
+                    | R::NoMatchingSubscribers
+                    | R::UnspecifiedError
+                    | R::ImplementationSpecificError
+                    | R::NotAuthorized
+                    | R::TopicNameInvalid
+                    | R::PacketIdentifierInUse
+                    | R::QuotaExceeded
+                    | R::PayloadFormatInvalid
+            ),
+            // [MQTT-3.6.2-1] [MQTT-3.7.2-1]
+            PacketType::PubRel | PacketType::PubComp => {
+                matches!(self, R::Success | R::PacketIdentifierNotFound)
+            }
+            // [MQTT-3.9.3-2]
+            PacketType::SubAck => self.fits_suback(),
+            // [MQTT-3.11.3-2]
+            PacketType::UnsubAck => matches!(
+                self,
+                R::Success
+                    | R::NoSubscriptionExisted
+                    | R::UnspecifiedError
+                    | R::ImplementationSpecificError
+                    | R::NotAuthorized
+                    | R::TopicFilterInvalid
+                    | R::PacketIdentifierInUse
+            ),
+            // [MQTT-3.14.2-1]
+            PacketType::Disconnect => self.fits_disconnect(sender),
+            // [MQTT-3.15.2-1]
+            PacketType::Auth => match sender {
+                Sender::Client => matches!(self, R::ContinueAuthentication | R::ReAuthenticate),
+                Sender::Server => matches!(self, R::Success | R::ContinueAuthentication),
+            },
+            _ => false,
+        }
+    }
+
+    fn fits_connack(self) -> bool {
+        use ReasonCode as R;
+        match self {
+            R::Success => true,
+            R::KeepAliveTimeout | R::SessionTakenOver | R::TopicFilterInvalid => false,
+            R::ServerShuttingDown => false,
+            R::TopicNameInvalid | R::PacketTooLarge | R::QuotaExceeded | R::PayloadFormatInvalid => true,
+            R::RetainNotSupported | R::QoSNotSupported | R::UseAnotherServer | R::ServerMoved => true,
+            R::ConnectionRateExceeded => true,
+            _ => (0x80..0x90).contains(&self.as_u8()),
+        }
+    }
+
+    fn fits_suback(self) -> bool {
+        use ReasonCode as R;
+        matches!(
+            self,
+            R::Success
+                | R::GrantedQoS1
+                | R::GrantedQoS2
+                | R::UnspecifiedError
+                | R::ImplementationSpecificError
+                | R::NotAuthorized
+                | R::TopicFilterInvalid
+                | R::PacketIdentifierInUse
+                | R::QuotaExceeded
+                | R::SharedSubscriptionsNotSupported
+                | R::SubscriptionIdentifiersNotSupported
+                | R::WildcardSubscriptionsNotSupported
+        )
+    }
+
+    fn fits_disconnect(self, sender: Sender) -> bool {
+        use ReasonCode as R;
+        match self {
+            R::DisconnectWithWillMessage => sender == Sender::Client,
+            R::Success
+            | R::UnspecifiedError
+            | R::MalformedPacket
+            | R::ProtocolError
+            | R::ImplementationSpecificError
+            | R::TopicNameInvalid => true,
+            R::NotAuthorized
+            | R::ServerBusy
+            | R::ServerShuttingDown
+            | R::KeepAliveTimeout
+            | R::SessionTakenOver
+            | R::TopicFilterInvalid => sender == Sender::Server,
+            _ => match self.as_u8() {
+                0x93..=0x99 => true,
+                0x9A..=0xA2 => sender == Sender::Server,
+                _ => false,
+            },
+        }
+    }
+
+    /// The return code that stands for it in a CONNACK of 3.1 and 3.1.1 (table 3.1 of 3.1.1).
+    #[must_use]
+    pub const fn as_connect_return_code(self) -> u8 {
+        use ReasonCode as R;
+        match self {
+            R::UnsupportedProtocolVersion => 1,
+            R::ClientIdentifierNotValid => 2,
+            R::BadUserNameOrPassword | R::BadAuthenticationMethod => 4,
+            R::NotAuthorized | R::Banned => 5,
+            other if other.is_error() => 3,
+            _ => 0,
+        }
+    }
+
+    /// The reason that a return code of a CONNACK of 3.1 and 3.1.1 stands for.
+    #[must_use]
+    pub const fn from_connect_return_code(code: u8) -> Option<ReasonCode> {
+        match code {
+            0 => Some(ReasonCode::Success),
+            1 => Some(ReasonCode::UnsupportedProtocolVersion),
+            2 => Some(ReasonCode::ClientIdentifierNotValid),
+            3 => Some(ReasonCode::ServerUnavailable),
+            4 => Some(ReasonCode::BadUserNameOrPassword),
+            5 => Some(ReasonCode::NotAuthorized),
+            _ => None,
+        }
+    }
+
+    /// The return code that stands for it in a SUBACK of 3.1 and 3.1.1: the granted QoS, or 0x80.
+    #[must_use]
+    pub const fn as_subscribe_return_code(self) -> u8 {
+        match self {
+            ReasonCode::Success | ReasonCode::GrantedQoS1 | ReasonCode::GrantedQoS2 => self.as_u8(),
+            _ => 0x80,
+        }
+    }
+
+    /// The reason that a return code of a SUBACK of 3.1 and 3.1.1 stands for `[MQTT-3.9.3-2]`.
+    #[must_use]
+    pub const fn from_subscribe_return_code(code: u8) -> Option<ReasonCode> {
+        match code {
+            0 => Some(ReasonCode::Success),
+            1 => Some(ReasonCode::GrantedQoS1),
+            2 => Some(ReasonCode::GrantedQoS2),
+            0x80 => Some(ReasonCode::UnspecifiedError),
+            _ => None,
+        }
+    }
+
     /// Whether it tells of a failure (0x80 and above).
     #[must_use]
     pub const fn is_error(self) -> bool {
