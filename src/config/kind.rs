@@ -61,7 +61,7 @@ const fn notation(
 
 pub(super) static TEXT: Notation = notation("text", "\"...\"", |_| Ok(()));
 pub(super) static PATH: Notation = notation("path", "\"users\"", not_empty);
-pub(super) static NAME: Notation = notation("name", "\"greenhouse\"", |text| name(text));
+pub(super) static NAME: Notation = notation("name", "\"greenhouse\"", name);
 pub(super) static ADDRESS: Notation =
     notation("address", "\"127.0.0.1:1883\"", |text| address(text).map(drop));
 pub(super) static SECRET: Notation =

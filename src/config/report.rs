@@ -252,13 +252,14 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// What looks like a secret: everything that is given to `password`, and hexadecimal that is given to `key`.
+/// What looks like a secret: the rest of the line after `password =`, and hexadecimal that is given to `key`.
 static SECRET: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let password = r#"\bpassword["']?\s*=\s*["']{0,3}(?P<password>[^"'\n,}#]+)"#;
+    let password = r#"\bpassword["']?\s*=\s*["']?(?P<password>[^\n]+)"#;
     let key = r#"\bkey["']?\s*=\s*["']{0,3}(?P<key>[0-9A-Fa-f]{8,})"#;
     Regex::new(&format!("{password}|{key}")).ok()
 });
 
+/// Blots secrets out, but not the names of the places where they are kept.
 fn blot_secrets(text: &str) -> String {
     let mut blotted = text.to_owned();
     let Some(pattern) = SECRET.as_ref() else { return String::new() };

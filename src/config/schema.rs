@@ -4,7 +4,6 @@
 //! `docs/configuration.md` ([`super::reference`]) all follow from these tables.
 
 use super::kind::{self, Kind};
-use crate::limits::PACKET_BYTES_MAX;
 
 /// The keys of one table.
 pub(super) struct Table {
@@ -77,7 +76,9 @@ static GATEWAY: Table = Table {
     ],
 };
 
-const MESSAGES: Kind = Kind::Number(1, u32::MAX as u64);
+const SECONDS_MAX: u64 = 4_294_967_295;
+const PACKET_BYTES_MAX: u64 = 268_435_460;
+const MESSAGES: Kind = Kind::Number(1, 4_294_967_295);
 const BYTES: Kind = Kind::Size(1024, 1 << 40);
 
 macro_rules! table_with_broker_keys {
@@ -92,7 +93,7 @@ macro_rules! table_with_broker_keys {
                     "Whether clients may come without a user name. Opens a listener that is not loopback only if it stands in that `[[listener]]` itself.",
                 ),
                 key("password_file", Kind::Text(&kind::PATH), "", "Users and their passwords, made by `tidegate passwd`."),
-                key("max_packet_bytes", Kind::Size(128, PACKET_BYTES_MAX as u64), "1048576", "The largest packet that a client may send or receive."),
+                key("max_packet_bytes", Kind::Size(128, PACKET_BYTES_MAX), "1048576", "The largest packet that a client may send or receive."),
                 key("max_queued_messages", MESSAGES, "100000", "Messages that wait for one session."),
                 key("max_queued_bytes", BYTES, "67108864", "Bytes that wait for one session."),
                 key("receive_maximum", Kind::Number(1, 65_535), "100", "Unacknowledged QoS 1 and 2 messages at once, in each direction."),
@@ -103,7 +104,7 @@ macro_rules! table_with_broker_keys {
                 key("max_retained_bytes", BYTES, "67108864", "Bytes of retained messages."),
                 key("topic_alias_maximum", Kind::Number(0, 65_535), "16", "Topic aliases that an MQTT 5 client may use."),
                 key("server_keep_alive_seconds", Kind::Number(0, 65_535), "0", "Keep-alive imposed on every client; 0 takes the client's own."),
-                key("max_session_expiry_seconds", Kind::Number(0, u32::MAX as u64), "4294967295", "How long a session may outlive its connection; 4294967295: for ever."),
+                key("max_session_expiry_seconds", Kind::Number(0, SECONDS_MAX), "4294967295", "How long a session may outlive its connection; 4294967295: for ever."),
                 key("max_outbox_bytes", BYTES, "1048576", "Bytes waiting for one slow connection, above which QoS 0 is dropped and the rest waits."),
             ],
         }

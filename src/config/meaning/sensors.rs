@@ -105,14 +105,12 @@ fn check_port_name(sensor: &Section<'_>, folder: &Folder, problems: &mut Vec<Pro
                 None => "use its name in /dev/serial/by-id; `tidegate scan` shows it".to_owned(),
             };
             problems.push(Problem::warning(sensor.path_of(way), sensor.place_of(way), message).help(by_id));
-        } else if in_dev || path.starts_with("/dev/serial") {
-            if !path.exists() {
-                let message = format!("{} is not there now", path.display());
-                problems.push(
-                    Problem::warning(sensor.path_of(way), sensor.place_of(way), message)
-                        .help("the gateway waits for it; `tidegate scan` shows what is there"),
-                );
-            }
+        } else if !path.exists() {
+            let message = format!("{} is not there now", path.display());
+            problems.push(
+                Problem::warning(sensor.path_of(way), sensor.place_of(way), message)
+                    .help("the gateway waits for it; `tidegate scan` shows what is there"),
+            );
         }
     }
 }
