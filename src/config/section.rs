@@ -43,7 +43,7 @@ impl<'a> Section<'a> {
             place: entry.key_place.clone(),
             table: entry.node.as_table(),
         };
-        table.entries.iter().map(section).collect()
+        table.entries.iter().filter(|entry| entry.node.as_table().is_some()).map(section).collect()
     }
 
     /// The tables behind `[[key]]`, and those in a list.
