@@ -127,6 +127,35 @@ impl JournalClient {
         self.requests.send(request).await.map_err(|_| JournalStopped)
     }
 
+    /// Hands records over as [`JournalClient::append`] does, if there is room now.
+    ///
+    /// # Errors
+    /// The records, when there is no room or the journal has stopped.
+    pub fn try_append(
+        &self,
+        records: Vec<(Ticket, Urgency, Record)>,
+    ) -> Result<(), Vec<(Ticket, Urgency, Record)>> {
+        let request = Request::Append { writer: self.writer, records };
+        self.requests.try_send(request).map_err(|error| match error.into_inner() {
+            Request::Append { records, .. } => records,
+            _ => Vec::new(),
+        })
+    }
+
+    /// Asks for deliveries as [`JournalClient::load`] does, if there is room now: whether it was asked.
+    #[must_use]
+    pub fn try_load(&self, load: Load) -> bool {
+        self.requests.try_send(Request::Load { writer: self.writer, load }).is_ok()
+    }
+
+    /// Waits until there is room for one request. May be dropped while it waits.
+    ///
+    /// # Errors
+    /// When the journal has stopped.
+    pub async fn room(&self) -> Result<(), JournalStopped> {
+        self.requests.reserve().await.map(drop).map_err(|_| JournalStopped)
+    }
+
     /// Asks for deliveries; the answer comes as [`Reply::Loaded`]. Ask for one load at a time per consumer.
     ///
     /// # Errors
