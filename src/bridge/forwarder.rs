@@ -1,0 +1,406 @@
+//! The machine itself: one input, its consequences, then whatever can be sent or loaded now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+
+use super::backlog::Backlog;
+use super::backoff::{Backoff, Random};
+use super::downlink::Downlink;
+use super::fault::Fault;
+use super::link::{Link, Server, Up};
+use super::options::Options;
+use super::presence::{OFFLINE, Presence};
+use super::restoration::Restoration;
+use super::waiting::Waiting;
+use super::window::Window;
+use super::{Event, Input, Output, Restored, Status, mapping};
+use crate::durable::{Boots, ConsumerId, DropReason, Record, Sequence, Ticket, Urgency};
+use crate::mqtt::{
+    ConnAck, Connect, ConnectProperties, Disconnect, Packet, PacketIdentifier, ProtocolVersion, Publish,
+    PublishProperties, PublishQoS, QoS, ReasonCode, TopicName, Will,
+};
+use crate::reading::Render;
+use crate::time::{Instant, Moment};
+
+/// What is known of a session that the server may have kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Session {
+    /// Nothing: this journal never saw the server. A session that it kept is somebody else's.
+    Unknown,
+    /// Such a session was found: it is cleared by a clean start.
+    Stale,
+    /// What is open in it is in the window.
+    Ours,
+}
+
+/// An outgoing session. See the [module](super).
+pub struct Forwarder {
+    pub(super) consumer: ConsumerId,
+    pub(super) options: Options,
+    pub(super) renderer: Arc<dyn Render>,
+    pub(super) boots: Boots,
+    pub(super) link: Link,
+    backoff: Backoff,
+    session: Session,
+    pub(super) window: Window,
+    pub(super) backlog: Backlog,
+    pub(super) restoration: Option<Restoration>,
+    pub(super) waiting: Waiting,
+    pub(super) presence: Presence,
+    pub(super) downlink: Downlink,
+    pub(super) subscribing: BTreeMap<PacketIdentifier, Vec<ByteString>>,
+    pub(super) status: Status,
+    /// The ticket of what is appended now.
+    ticket: Ticket,
+    /// Whether anything was appended with it.
+    appended: bool,
+    /// Deliveries that an earlier run may have sent, as far as nobody knows better.
+    pub(super) perhaps_sent: u16,
+    pub(super) queued_before: Sequence,
+}
+
+impl Forwarder {
+    /// A session that connects at once: the first timeout is now. `boots` is what is known of clocks.
+    #[must_use]
+    pub fn new(
+        now: Moment,
+        consumer: ConsumerId,
+        options: Options,
+        renderer: Arc<dyn Render>,
+        boots: Boots,
+        restored: Restored,
+    ) -> Forwarder {
+        let random = Random::new(options.seed);
+        let window = options.window.clamp(1, 60_000);
+        let restoration = Restoration::new(restored.assigned);
+        let left_open = restoration.as_ref().map_or(Sequence::ZERO, Restoration::through);
+        Forwarder {
+            consumer,
+            renderer,
+            boots,
+            link: Link::Resting { until: now.monotonic },
+            backoff: Backoff::new(options.backoff_min, options.backoff_max, random),
+            session: if restored.new { Session::Unknown } else { Session::Ours },
+            window: Window::new(window),
+            backlog: Backlog::new(restored.queued.max(left_open)),
+            restoration,
+            waiting: Waiting::new(options.acknowledgement_deadline),
+            presence: Presence::new(options.status_topic.clone()),
+            downlink: Downlink::new(options.version, options.receive_maximum),
+            subscribing: BTreeMap::new(),
+            status: Status::default(),
+            ticket: Ticket::default().next(),
+            appended: false,
+            perhaps_sent: if restored.new { 0 } else { window },
+            queued_before: restored.queued,
+            options: Options { window, ..options },
+        }
+    }
+
+    /// Takes one input; what is to be done is added to `out`, to be carried out in order.
+    pub fn handle(&mut self, now: Moment, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Opened => self.opened(now, out),
+            Input::Closed(why) => self.closed(now, why, out),
+            Input::Packets(packets) => self.heard(now, packets, out),
+            Input::WriteBlocked => {
+                if let Link::Up(up) = &mut self.link {
+                    up.write_blocked(now.monotonic);
+                }
+            }
+            Input::WriteAdvanced => {
+                self.waiting.progressed(now.monotonic);
+                if let Link::Up(up) = &mut self.link {
+                    up.write_advanced(now.monotonic);
+                }
+            }
+            Input::Available { through } => self.backlog.available(through),
+            Input::Loaded { deliveries, through } => {
+                self.backlog.loaded(deliveries, through);
+                self.restore();
+            }
+            Input::Committed { ticket } => self.window.committed(ticket),
+            Input::Accepted { token, outcome } => {
+                if let Some(answer) = self.downlink.accepted(token, outcome)
+                    && self.is_up()
+                {
+                    self.send(now, answer, out);
+                }
+            }
+            Input::Presence(wanted) => self.presence.set(wanted),
+            Input::Clock(boots) => self.boots = boots,
+            Input::Timeout => self.timeout(now, out),
+            Input::Stop => self.stop(now, out),
+        }
+        self.pump(now, out);
+        if std::mem::take(&mut self.appended) {
+            self.ticket = self.ticket.next();
+        }
+        self.status.in_flight = self.window.len();
+    }
+
+    /// When [`Input::Timeout`] is wanted next.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        // Nothing is sent before it is known what an earlier run left open.
+        if self.restoration.is_some() && self.backlog.is_loading() {
+            return None;
+        }
+        let answers = if self.is_up() { self.waiting.expires_at() } else { None };
+        [self.link.next_timeout(), answers].into_iter().flatten().min()
+    }
+
+    /// Figures for status and metrics.
+    #[must_use]
+    pub const fn status(&self) -> &Status {
+        &self.status
+    }
+
+    pub(super) const fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up(_))
+    }
+
+    pub(super) fn server(&self) -> Option<Server> {
+        match &self.link {
+            Link::Up(up) => Some(up.server),
+            _ => None,
+        }
+    }
+
+    pub(super) fn send(&mut self, now: Moment, packet: Packet, out: &mut Vec<Output>) {
+        if let Link::Up(up) = &mut self.link {
+            up.sent(now.monotonic);
+        }
+        out.push(Output::Send(packet));
+    }
+
+    pub(super) fn append(&mut self, urgency: Urgency, record: Record, out: &mut Vec<Output>) -> Ticket {
+        self.appended = true;
+        out.push(Output::Append { ticket: self.ticket, urgency, record });
+        self.ticket
+    }
+
+    pub(super) fn done(&mut self, sequence: Sequence, out: &mut Vec<Output>) {
+        self.append(Urgency::Lingers, Record::Done { consumer: self.consumer, sequence }, out);
+    }
+
+    pub(super) fn drop_delivery(&mut self, sequence: Sequence, reason: DropReason, out: &mut Vec<Output>) {
+        let record = Record::Dropped { consumer: self.consumer, sequence, reason };
+        self.append(Urgency::Lingers, record, out);
+        *self.status.dropped.entry(reason).or_default() += 1;
+        out.push(Output::Event(Event::Dropped { count: 1, reason }));
+    }
+
+    pub(super) fn renamed(&self, topic: &TopicName) -> Option<TopicName> {
+        mapping::rename(&self.options.forward, topic).ok()
+    }
+
+    fn timeout(&mut self, now: Moment, out: &mut Vec<Output>) {
+        let at = now.monotonic;
+        let fault = match &mut self.link {
+            Link::Resting { until } if *until <= at && self.restoration.is_none() => {
+                self.status.attempts += 1;
+                self.link = Link::Opening { until: at + self.options.open_deadline };
+                out.push(Output::Open);
+                return;
+            }
+            Link::Opening { until } if *until <= at => Some(Fault::OpenTimeout(self.options.open_deadline)),
+            Link::Greeting { until } if *until <= at => {
+                Some(Fault::GreetingTimeout(self.options.greeting_deadline))
+            }
+            Link::Up(up) => {
+                let unanswered = self.waiting.expires_at().is_some_and(|until| until <= at);
+                let deadline = self.options.acknowledgement_deadline;
+                up.fault(at).or_else(|| unanswered.then_some(Fault::AcknowledgementTimeout(deadline)))
+            }
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            out.push(Output::Close);
+            self.lost(now, fault, out);
+        } else if let Link::Up(up) = &mut self.link
+            && up.ping(at)
+        {
+            self.send(now, Packet::PingReq, out);
+        }
+    }
+
+    fn opened(&mut self, now: Moment, out: &mut Vec<Output>) {
+        if matches!(self.link, Link::Opening { .. }) {
+            self.link = Link::Greeting { until: now.monotonic + self.options.greeting_deadline };
+            let connect = self.connect();
+            self.send(now, Packet::Connect(Box::new(connect)), out);
+        }
+    }
+
+    fn closed(&mut self, now: Moment, why: String, out: &mut Vec<Output>) {
+        match self.link {
+            Link::Opening { .. } => self.lost(now, Fault::Unreachable(why), out),
+            Link::Greeting { .. } | Link::Up(_) => self.lost(now, Fault::Closed(why), out),
+            Link::Resting { .. } | Link::Stopped => {}
+        }
+    }
+
+    fn connect(&self) -> Connect {
+        let options = &self.options;
+        let will = self.status_at_server().map(|topic| {
+            Box::new(Will {
+                topic,
+                payload: OFFLINE,
+                qos: QoS::AtLeastOnce,
+                retain: true,
+                delay_interval_seconds: 0,
+                properties: PublishProperties::default(),
+            })
+        });
+        let properties = match options.version {
+            ProtocolVersion::V5 => ConnectProperties {
+                session_expiry_interval_seconds: Some(options.session_expiry_seconds),
+                receive_maximum: std::num::NonZeroU16::new(options.receive_maximum),
+                ..ConnectProperties::default()
+            },
+            _ => ConnectProperties::default(),
+        };
+        Connect {
+            version: options.version,
+            clean_start: self.session == Session::Stale,
+            keep_alive_seconds: options.keep_alive_seconds,
+            client_id: options.client_id.clone(),
+            will,
+            username: options.username.clone(),
+            password: options.password.clone(),
+            properties,
+        }
+    }
+
+    fn status_at_server(&self) -> Option<TopicName> {
+        self.options.status_topic.as_ref().and_then(|topic| self.renamed(topic))
+    }
+
+    /// CONNACK came.
+    pub(super) fn greeted(&mut self, now: Moment, connack: &ConnAck, out: &mut Vec<Output>) {
+        if connack.reason != ReasonCode::Success {
+            return self.break_off(now, Fault::Refused(connack.reason), out);
+        }
+        let present = connack.session_present;
+        match self.session {
+            // [MQTT-3.2.2-4]: session state that we do not have means to start clean.
+            Session::Unknown if present => {
+                self.session = Session::Stale;
+                return self.reconnect(now, out);
+            }
+            Session::Stale if present => {
+                let fault = Fault::Protocol("it says that a session is present after a clean start");
+                return self.break_off(now, fault, out);
+            }
+            // A clean session of 3.1.1 would end with this connection.
+            Session::Stale if self.options.version != ProtocolVersion::V5 => {
+                self.session = Session::Ours;
+                return self.reconnect(now, out);
+            }
+            _ => self.session = Session::Ours,
+        }
+        let up = Up::new(now.monotonic, &self.options, connack);
+        let server = up.server;
+        self.link = Link::Up(Box::new(up));
+        self.status.connected_since = Some(now);
+        out.push(Output::Event(Event::Connected { session_present: present }));
+        self.window.set_receive_maximum(server.receive_maximum.min(self.options.window));
+        // What is open at a QoS that the server does not take any more cannot be taken up.
+        if !present || self.window.exceeds(server.maximum_qos) {
+            self.session_lost(out);
+        }
+        self.window.resume();
+        self.downlink.connected(present);
+        self.presence.connected();
+        self.subscribe(now, out);
+    }
+
+    /// The server forgot the session: what had arrived is done, the rest is owed anew.
+    fn session_lost(&mut self, out: &mut Vec<Output>) {
+        let forgotten = self.window.forget();
+        for sequence in forgotten.delivered {
+            self.status.acknowledged += 1;
+            self.done(sequence, out);
+        }
+        if forgotten.on_disk {
+            let record = Record::WindowForgotten { consumer: self.consumer };
+            self.append(Urgency::Lingers, record, out);
+        }
+        self.backlog.owe_again(forgotten.again);
+    }
+
+    /// Ends a connection in the standard's way, because of something the server said.
+    pub(super) fn break_off(&mut self, now: Moment, fault: Fault, out: &mut Vec<Output>) {
+        if self.options.version == ProtocolVersion::V5 && matches!(fault, Fault::Protocol(_)) && self.is_up()
+        {
+            let disconnect = Disconnect::new(ReasonCode::ProtocolError);
+            self.send(now, Packet::Disconnect(Box::new(disconnect)), out);
+        }
+        out.push(Output::Close);
+        self.lost(now, fault, out);
+    }
+
+    /// Connects again at once: nothing is wrong with the server.
+    fn reconnect(&mut self, now: Moment, out: &mut Vec<Output>) {
+        let disconnect = Disconnect::new(ReasonCode::Success);
+        self.send(now, Packet::Disconnect(Box::new(disconnect)), out);
+        out.push(Output::Close);
+        self.lost(now, Fault::StaleSession, out);
+        self.link = Link::Resting { until: now.monotonic };
+    }
+
+    /// There is no connection any more.
+    fn lost(&mut self, now: Moment, fault: Fault, out: &mut Vec<Output>) {
+        if let Link::Up(up) = &self.link
+            && now.monotonic.since(up.since) >= self.options.stable_after
+        {
+            self.backoff.reset();
+        }
+        self.link = Link::Resting { until: now.monotonic + self.backoff.failed() };
+        self.window.suspend();
+        self.waiting.clear();
+        self.presence.disconnected();
+        self.subscribing.clear();
+        self.status.connected_since = None;
+        self.status.last_fault = Some(fault.clone());
+        out.push(Output::Event(Event::Disconnected { fault }));
+    }
+
+    /// Says good-bye: the status is published as the will would, then DISCONNECT.
+    fn stop(&mut self, now: Moment, out: &mut Vec<Output>) {
+        if let Some(server) = self.server() {
+            if let Some(topic) = self.status_at_server() {
+                let offline = Publish {
+                    dup: false,
+                    qos: PublishQoS::AtMostOnce,
+                    retain: server.retain_available,
+                    topic: Some(topic),
+                    topic_alias: None,
+                    payload: OFFLINE,
+                    properties: None,
+                };
+                self.send(now, Packet::Publish(offline), out);
+            }
+            self.send(now, Packet::Disconnect(Box::new(Disconnect::new(ReasonCode::Success))), out);
+        }
+        if !matches!(self.link, Link::Stopped) {
+            out.push(Output::Close);
+            self.lost(now, Fault::Stopped, out);
+        }
+        self.link = Link::Stopped;
+    }
+}
+
+impl std::fmt::Debug for Forwarder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Forwarder")
+            .field("consumer", &self.consumer)
+            .field("link", &self.link)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}

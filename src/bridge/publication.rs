@@ -1,0 +1,78 @@
+//! How a parcel looks as a PUBLISH: its properties, its remaining life, its size on the wire.
+
+use super::window::Parcel;
+use crate::durable::MessageBody;
+use crate::mqtt::{PacketIdentifier, ProtocolVersion, Publish, PublishProperties, PublishQoS, QoS};
+use crate::time::Moment;
+
+/// A QoS with the identifier it needs.
+pub(super) const fn with_identifier(qos: QoS, identifier: PacketIdentifier) -> PublishQoS {
+    match qos {
+        QoS::AtMostOnce => PublishQoS::AtMostOnce,
+        QoS::AtLeastOnce => PublishQoS::AtLeastOnce(identifier),
+        QoS::ExactlyOnce => PublishQoS::ExactlyOnce(identifier),
+    }
+}
+
+/// Whether a message has outlived its expiry interval `[MQTT-3.3.2-5]`.
+pub(super) fn has_expired(body: &MessageBody, accepted_at: &Moment, now: &Moment) -> bool {
+    expiry_seconds(body)
+        .zip(now.since(accepted_at))
+        .is_some_and(|(seconds, waited)| waited.as_secs() >= u64::from(seconds))
+}
+
+fn expiry_seconds(body: &MessageBody) -> Option<u32> {
+    match body {
+        MessageBody::Publish { properties, .. } => properties.as_ref()?.message_expiry_interval_seconds,
+        MessageBody::Reading(_) => None,
+    }
+}
+
+/// The PUBLISH of a parcel; `None` for one of which only the release is owed.
+pub(super) fn publish(
+    parcel: &Parcel,
+    version: ProtocolVersion,
+    qos: PublishQoS,
+    dup: bool,
+    retain_available: bool,
+    now: &Moment,
+) -> Option<Publish> {
+    let (topic, payload, retain, properties) = match parcel {
+        Parcel::Delivery { loaded, topic, payload, .. } => {
+            let message = &loaded.message;
+            let properties = match &message.body {
+                MessageBody::Publish { properties, .. } if version == ProtocolVersion::V5 => {
+                    aged(properties.as_deref(), &message.accepted_at, now)
+                }
+                _ => None,
+            };
+            (topic, payload, loaded.delivery.retain, properties)
+        }
+        Parcel::Presence { topic, payload } => (topic, payload, true, None),
+        Parcel::Released { .. } => return None,
+    };
+    Some(Publish {
+        dup,
+        qos,
+        retain: retain && retain_available,
+        topic: Some(topic.clone()),
+        topic_alias: None,
+        payload: payload.clone(),
+        properties,
+    })
+}
+
+/// The properties to send: what a publisher gave, with its expiry less the time spent here `[MQTT-3.3.2-6]`.
+fn aged(
+    properties: Option<&PublishProperties>,
+    accepted_at: &Moment,
+    now: &Moment,
+) -> Option<Box<PublishProperties>> {
+    let mut properties = Box::new(properties?.clone());
+    if let Some(seconds) = &mut properties.message_expiry_interval_seconds {
+        let waited = now.since(accepted_at).map_or(0, |waited| waited.as_secs());
+        let left = u64::from(*seconds).saturating_sub(waited).max(1);
+        *seconds = u32::try_from(left).unwrap_or(u32::MAX);
+    }
+    Some(properties)
+}

@@ -1,0 +1,1 @@
+//! CONNECT, deadlines, pings, pauses between attempts, presence and good-bye.

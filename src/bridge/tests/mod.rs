@@ -1,0 +1,8 @@
+//! Tests of the bridge against a scripted server and a journal in memory, in virtual time.
+
+mod connection;
+mod downlink;
+mod forwarding;
+mod random;
+mod resuming;
+mod world;

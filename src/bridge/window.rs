@@ -1,0 +1,312 @@
+//! What is open towards the server, what of it waits for the disk, and what is to be sent next.
+//!
+//! Everything that is sent with an identifier passes through [`Window::next`]: new deliveries, what the disk has
+//! released, and what is sent again on a new connection. So order is kept by construction, and the server's
+//! Receive Maximum binds repetitions too: it counts anew on each connection (section 4.9 of 5.0).
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::backlog::Owed;
+use crate::durable::{LoadedDelivery, Sequence, Ticket};
+use crate::flow::{Outbound, Phase, Received, Resend};
+use crate::limits::UPLINK_WINDOW_BYTES;
+use crate::mqtt::{PacketIdentifier, QoS, TopicName};
+
+/// What is open under one identifier.
+#[derive(Debug)]
+pub(super) enum Parcel {
+    /// A delivery from the journal.
+    Delivery {
+        loaded: LoadedDelivery,
+        /// What it is sent with: the lower of what is owed and what the server takes.
+        qos: QoS,
+        /// Its name at the server.
+        topic: TopicName,
+        /// As first sent: a repetition does not differ.
+        payload: Bytes,
+    },
+    /// The state of the gateway or of a sensor, which is no history: never in the journal.
+    Presence { topic: TopicName, payload: Bytes },
+    /// A delivery of an earlier run that the server has received: only its release is owed.
+    Released { sequence: Sequence },
+}
+
+impl Parcel {
+    fn bytes(&self) -> usize {
+        match self {
+            Parcel::Delivery { topic, payload, .. } | Parcel::Presence { topic, payload } => {
+                topic.as_str().len() + payload.len()
+            }
+            Parcel::Released { .. } => 0,
+        }
+    }
+
+    /// Which message it is, if it is one of the journal.
+    pub(super) const fn sequence(&self) -> Option<Sequence> {
+        match self {
+            Parcel::Delivery { loaded, .. } => Some(loaded.sequence),
+            Parcel::Released { sequence } => Some(*sequence),
+            Parcel::Presence { .. } => None,
+        }
+    }
+}
+
+/// One packet to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Publish { dup: bool },
+    PubRel,
+}
+
+/// What was open when the server forgot the session.
+#[derive(Debug, Default)]
+pub(super) struct Forgotten {
+    /// The server had received these: they are done.
+    pub(super) delivered: Vec<Sequence>,
+    /// Owed anew, in order.
+    pub(super) again: Vec<Owed>,
+    /// Whether the disk knows identifiers that mean nothing any more.
+    pub(super) on_disk: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Window {
+    outbound: Outbound<Parcel>,
+    receive_maximum: usize,
+    bytes: usize,
+    /// Whether packets can be sent now.
+    up: bool,
+    /// PUBREL to be sent, in order; nothing holds them back.
+    next_releases: VecDeque<PacketIdentifier>,
+    /// PUBLISH to be sent, in order, as the server takes them; with their DUP.
+    next_publishes: VecDeque<(PacketIdentifier, bool)>,
+    /// May be sent, and never was.
+    unsent: BTreeSet<PacketIdentifier>,
+    /// New identifiers, at least one of which waits for the disk.
+    batch: Option<(Ticket, Vec<PacketIdentifier>)>,
+    /// Releases that wait for the disk.
+    releases: VecDeque<(Ticket, PacketIdentifier)>,
+}
+
+impl Window {
+    pub(super) fn new(receive_maximum: u16) -> Window {
+        Window {
+            outbound: Outbound::new(receive_maximum),
+            receive_maximum: usize::from(receive_maximum.max(1)),
+            bytes: 0,
+            up: false,
+            next_releases: VecDeque::new(),
+            next_publishes: VecDeque::new(),
+            unsent: BTreeSet::new(),
+            batch: None,
+            releases: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn set_receive_maximum(&mut self, receive_maximum: u16) {
+        self.outbound.set_receive_maximum(receive_maximum);
+        self.receive_maximum = usize::from(receive_maximum.max(1));
+    }
+
+    /// Takes up what an earlier run left open, in the order of first sending. It counts as sent.
+    pub(super) fn restore(&mut self, identifier: PacketIdentifier, qos: QoS, phase: Phase, parcel: Parcel) {
+        self.bytes += parcel.bytes();
+        self.outbound.restore(identifier, qos, phase, parcel);
+    }
+
+    /// Whether one more delivery may be opened.
+    pub(super) fn has_room(&self) -> bool {
+        self.outbound.free() > 0 && (self.bytes < UPLINK_WINDOW_BYTES || self.outbound.is_empty())
+    }
+
+    /// Whether new identifiers wait for the disk: what comes after them has to wait too.
+    pub(super) const fn waits_for_batch(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.outbound.len()
+    }
+
+    pub(super) fn get(&self, identifier: PacketIdentifier) -> Option<(QoS, &Parcel)> {
+        self.outbound.get(identifier).map(|(_, qos, parcel)| (qos, parcel))
+    }
+
+    /// Whether anything is open with a higher quality of service than this.
+    pub(super) fn exceeds(&self, maximum: QoS) -> bool {
+        self.outbound.iter().any(|(_, _, parcel)| match parcel {
+            Parcel::Delivery { qos, .. } => *qos > maximum,
+            Parcel::Released { .. } => QoS::ExactlyOnce > maximum,
+            Parcel::Presence { .. } => QoS::AtLeastOnce > maximum,
+        })
+    }
+
+    /// Opens a delivery that need not wait for the disk.
+    pub(super) fn open(&mut self, qos: QoS, parcel: Parcel) {
+        let identifier = self.assign(qos, parcel);
+        self.may_be_published(identifier);
+    }
+
+    /// Gives an identifier and holds it; [`Window::hold`] says until when.
+    pub(super) fn assign(&mut self, qos: QoS, parcel: Parcel) -> PacketIdentifier {
+        self.bytes += parcel.bytes();
+        self.outbound.assign(qos, parcel)
+    }
+
+    /// These are sent when the ticket is committed.
+    pub(super) fn hold(&mut self, ticket: Ticket, batch: Vec<PacketIdentifier>) {
+        assert!(self.batch.is_none(), "one batch of new identifiers waits for the disk at a time");
+        self.batch = Some((ticket, batch));
+    }
+
+    /// The release of this delivery is sent when the ticket is committed.
+    pub(super) fn hold_release(&mut self, ticket: Ticket, identifier: PacketIdentifier) {
+        self.releases.push_back((ticket, identifier));
+    }
+
+    /// The disk has everything up to this ticket.
+    pub(super) fn committed(&mut self, ticket: Ticket) {
+        if let Some((_, batch)) = self.batch.take_if(|(waits_for, _)| *waits_for <= ticket) {
+            for identifier in batch {
+                self.may_be_published(identifier);
+            }
+        }
+        while let Some((_, identifier)) = self.releases.pop_front_if(|(waits_for, _)| *waits_for <= ticket) {
+            if self.outbound.release_committed(identifier) && self.up {
+                self.next_releases.push_back(identifier);
+            }
+        }
+    }
+
+    fn may_be_published(&mut self, identifier: PacketIdentifier) {
+        if self.outbound.assigned_committed(identifier).is_some() {
+            self.unsent.insert(identifier);
+            if self.up {
+                self.next_publishes.push_back((identifier, false));
+            }
+        }
+    }
+
+    /// The next packet to be sent now, if the server takes one more.
+    pub(super) fn next(&mut self) -> Option<(PacketIdentifier, Step)> {
+        if let Some(identifier) = self.next_releases.pop_front() {
+            return Some((identifier, Step::PubRel));
+        }
+        // [MQTT-3.3.4-9]
+        let sent = self.outbound.len().saturating_sub(self.next_publishes.len());
+        if sent >= self.receive_maximum {
+            return None;
+        }
+        let (identifier, dup) = self.next_publishes.pop_front()?;
+        self.unsent.remove(&identifier);
+        Some((identifier, Step::Publish { dup }))
+    }
+
+    /// The link is gone.
+    pub(super) fn suspend(&mut self) {
+        self.up = false;
+        self.next_releases.clear();
+        self.next_publishes.clear();
+        self.outbound.unreserve_all();
+    }
+
+    /// A new connection: what is open is sent again, with the same identifiers, in order `[MQTT-4.4.0-1]`.
+    pub(super) fn resume(&mut self) {
+        self.up = true;
+        for (identifier, resend, _, _) in self.outbound.resend() {
+            match resend {
+                Resend::Publish => {
+                    self.next_publishes.push_back((identifier, !self.unsent.contains(&identifier)));
+                }
+                Resend::PubRel => self.next_releases.push_back(identifier),
+            }
+        }
+    }
+
+    /// PUBACK.
+    pub(super) fn acknowledged(&mut self, identifier: PacketIdentifier) -> Option<Parcel> {
+        let parcel = self.outbound.acknowledged(identifier)?;
+        Some(self.closed(identifier, parcel))
+    }
+
+    /// PUBREC with an error.
+    pub(super) fn refused(&mut self, identifier: PacketIdentifier) -> Option<Parcel> {
+        let parcel = self.outbound.refused(identifier)?;
+        Some(self.closed(identifier, parcel))
+    }
+
+    /// PUBCOMP.
+    pub(super) fn completed(&mut self, identifier: PacketIdentifier) -> Option<Parcel> {
+        let parcel = self.outbound.completed(identifier)?;
+        Some(self.closed(identifier, parcel))
+    }
+
+    /// PUBREC. A repeated one is answered from the queue.
+    pub(super) fn received(&mut self, identifier: PacketIdentifier) -> Received {
+        let received = self.outbound.received(identifier);
+        match received {
+            Received::Release => self.unqueue(identifier),
+            Received::Repeat if !self.next_releases.contains(&identifier) => {
+                self.next_releases.push_back(identifier);
+            }
+            _ => {}
+        }
+        received
+    }
+
+    fn closed(&mut self, identifier: PacketIdentifier, parcel: Parcel) -> Parcel {
+        self.bytes = self.bytes.saturating_sub(parcel.bytes());
+        self.unqueue(identifier);
+        parcel
+    }
+
+    /// Answered although it still waits to be sent (again): it is not sent any more.
+    fn unqueue(&mut self, identifier: PacketIdentifier) {
+        self.unsent.remove(&identifier);
+        self.next_releases.retain(|queued| *queued != identifier);
+        self.next_publishes.retain(|(queued, _)| *queued != identifier);
+    }
+
+    /// The server forgot the session: empties the window.
+    pub(super) fn forget(&mut self) -> Forgotten {
+        let mut forgotten = Forgotten::default();
+        for (identifier, phase, parcel) in self.outbound.forget() {
+            let arrived = matches!(phase, Phase::Received | Phase::Released);
+            let sent_before = phase == Phase::Published && !self.unsent.contains(&identifier);
+            match parcel {
+                Parcel::Presence { .. } => {}
+                Parcel::Released { sequence } => {
+                    forgotten.on_disk = true;
+                    forgotten.delivered.push(sequence);
+                }
+                Parcel::Delivery { loaded, qos, .. } => {
+                    forgotten.on_disk |= qos == QoS::ExactlyOnce;
+                    if arrived {
+                        forgotten.delivered.push(loaded.sequence);
+                    } else {
+                        forgotten.again.push(Owed { loaded, sent_before });
+                    }
+                }
+            }
+        }
+        self.bytes = 0;
+        self.next_releases.clear();
+        self.next_publishes.clear();
+        self.unsent.clear();
+        self.batch = None;
+        self.releases.clear();
+        forgotten
+    }
+
+    /// An identifier for SUBSCRIBE.
+    pub(super) fn reserve(&mut self) -> PacketIdentifier {
+        self.outbound.reserve()
+    }
+
+    /// SUBACK: whether the identifier had been reserved.
+    pub(super) fn unreserve(&mut self, identifier: PacketIdentifier) -> bool {
+        self.outbound.unreserve(identifier)
+    }
+}
