@@ -28,6 +28,8 @@ pub const USER_PROPERTIES: usize = 1024;
 pub const TOPIC_LEVELS: usize = 200;
 /// Bytes handed to the journal and not yet committed, above which durable publishers wait.
 pub const UNCOMMITTED_BYTES: usize = 8 * 1024 * 1024;
+/// Requests that wait for the journal's thread; each may be a batch.
+pub const JOURNAL_REQUESTS: usize = 256;
 /// Bytes of deliveries loaded from the journal at once for one consumer.
 pub const LOAD_BYTES: usize = 256 * 1024;
 /// Bytes in one commit after which it is not delayed any more.

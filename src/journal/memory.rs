@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Backlog, Disk, Event, Load, Loaded, OpenError, Options, Recovery, Status, Writer};
+use super::{Backlog, Disk, Event, Load, Loaded, OpenError, Options, Recovery, Sizes, Status, Writer};
 use crate::durable::{ConsumerId, LoadedDelivery, Record, Sequence, State, Ticket, Urgency};
 use crate::time::{Instant, Moment};
 
@@ -145,6 +145,18 @@ impl<D: Disk> Journal<D> {
             backlogs: backlogs.collect(),
             ..Status::default()
         }
+    }
+
+    /// Whether what waits is enough for a commit that should not grow any more.
+    #[must_use]
+    pub fn commit_is_large(&self) -> bool {
+        usize::try_from(self.pending_bytes).is_ok_and(|bytes| bytes >= self.options.commit_bytes)
+    }
+
+    /// The figures that are cheap to ask for at any time.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        Sizes::default()
     }
 
     /// Gives the disk back, for a test that cuts its power.

@@ -12,5 +12,5 @@ pub use disk::{Disk, FileEntry};
 pub use memory::Journal;
 pub use options::{Options, OptionsError, PAGE_BYTES, WhenFull};
 pub use types::{
-    Alarm, Backlog, Event, Load, Loaded, Lost, OpenError, Place, Recovery, Report, Status, Writer,
+    Alarm, Backlog, Event, Load, Loaded, Lost, OpenError, Place, Recovery, Report, Sizes, Status, Writer,
 };

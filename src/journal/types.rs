@@ -206,20 +206,29 @@ pub enum OpenError {
 pub struct Status {
     /// Whether it can keep things.
     pub health: JournalHealth,
-    /// Bytes of its files, spare ones included.
-    pub file_bytes: u64,
+    /// What is cheap to ask for.
+    pub sizes: Sizes,
     /// Bytes of its files that hold something still needed.
     pub used_bytes: u64,
     /// Bytes appended and not yet on disk.
     pub uncommitted_bytes: u64,
     /// Commits since it was opened.
     pub commits: u64,
-    /// Bytes written since it was opened.
-    pub written_bytes: u64,
     /// The last sequence that is on disk.
     pub last_committed: Sequence,
     /// What is owed to each consumer to whom anything is owed.
     pub backlogs: BTreeMap<ConsumerId, Backlog>,
+}
+
+/// The figures that are cheap to ask for at any time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sizes {
+    /// Bytes of its files, spare ones included.
+    pub file_bytes: u64,
+    /// Bytes written since it was opened.
+    pub written_bytes: u64,
+    /// Readings committed since it was opened.
+    pub readings_committed: u64,
 }
 
 /// What is owed to one consumer.

@@ -1,0 +1,194 @@
+//! From the checked tree to [`Config`]: every default is filled in here, and nothing is judged any more.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytestring::ByteString;
+
+use super::Folder;
+use super::kind::{self, Url};
+use super::meaning::{self, DEFAULT_FORWARD};
+use super::model::{
+    Config, Forward, Gateway, Journal, Listener, ProfileOptions, Sensor, Source, Uplink, WhenFull,
+};
+use super::section::Section;
+use super::tree::{Node, Table, Value};
+use crate::limits::Limits;
+use crate::mqtt::{ProtocolVersion, QoS, TopicFilter};
+use crate::reading::SensorName;
+
+const DEFAULT_LISTENER: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1883);
+const DEFAULT_COMMIT_INTERVAL_MS: u64 = 1000;
+const DEFAULT_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const DEFAULT_KEEP_ALIVE_SECONDS: u16 = 60;
+
+/// Builds the configuration from a tree in which no error was found.
+pub(super) fn build(root: &Table, folder: &Folder) -> Config {
+    let gateway = gateway(&Section::of_root(root, "gateway"), folder);
+    let uplink = |section: &Section<'_>| uplink(section, &gateway.id, folder);
+    Config {
+        limits: limits(&Section::of_root(root, "broker")),
+        listeners: listeners(root),
+        journal: journal(&Section::of_root(root, "journal")),
+        sensors: Section::named(root, "sensor")
+            .iter()
+            .filter_map(|sensor| self::sensor(sensor, folder))
+            .collect(),
+        uplinks: Section::named(root, "uplink").iter().filter_map(uplink).collect(),
+        http: Section::of_root(root, "http").text("address").and_then(|text| kind::address(text).ok()),
+        gateway,
+    }
+}
+
+fn gateway(section: &Section<'_>, folder: &Folder) -> Gateway {
+    Gateway {
+        id: section.text("id").map_or_else(host_name, str::to_owned),
+        data_dir: section.path("data_dir", folder.path()).unwrap_or_else(default_data_dir),
+        profile_dirs: profile_dirs(section, folder),
+    }
+}
+
+/// The folders of `profile_dirs`.
+pub(super) fn profile_dirs(gateway: &Section<'_>, folder: &Folder) -> Vec<PathBuf> {
+    gateway.texts("profile_dirs").iter().map(|(path, _)| folder.path().join(path)).collect()
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    match kind::name(&name) {
+        Ok(()) => name,
+        Err(_) => "gateway".to_owned(),
+    }
+}
+
+/// systemd gives one folder per `StateDirectory=`, separated by colons.
+fn default_data_dir() -> PathBuf {
+    let state = std::env::var("STATE_DIRECTORY").ok();
+    let first = state.as_deref().and_then(|dirs| dirs.split(':').next()).filter(|dir| !dir.is_empty());
+    PathBuf::from(first.unwrap_or("tidegate-data"))
+}
+
+fn limits(broker: &Section<'_>) -> Limits {
+    let default = Limits::default();
+    let count = |key: &str, default: usize| broker.number(key).unwrap_or(default);
+    let bytes = |key: &str, default: usize| {
+        broker.size(key).and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(default)
+    };
+    Limits {
+        max_packet_bytes: bytes("max_packet_bytes", default.max_packet_bytes),
+        max_queued_messages: count("max_queued_messages", default.max_queued_messages),
+        max_queued_bytes: bytes("max_queued_bytes", default.max_queued_bytes),
+        receive_maximum: broker.number("receive_maximum").unwrap_or(default.receive_maximum),
+        max_connections: count("max_connections", default.max_connections),
+        max_sessions: count("max_sessions", default.max_sessions),
+        max_subscriptions: count("max_subscriptions", default.max_subscriptions),
+        max_retained_messages: count("max_retained_messages", default.max_retained_messages),
+        max_retained_bytes: bytes("max_retained_bytes", default.max_retained_bytes),
+        topic_alias_maximum: broker.number("topic_alias_maximum").unwrap_or(default.topic_alias_maximum),
+        server_keep_alive_seconds: broker
+            .number("server_keep_alive_seconds")
+            .unwrap_or(default.server_keep_alive_seconds),
+        max_session_expiry_seconds: broker
+            .number("max_session_expiry_seconds")
+            .unwrap_or(default.max_session_expiry_seconds),
+        max_outbox_bytes: bytes("max_outbox_bytes", default.max_outbox_bytes),
+    }
+}
+
+fn listeners(root: &Table) -> Vec<Listener> {
+    let broker = Section::of_root(root, "broker");
+    let sections = Section::all(root.get("listener").map_or(&[][..], Node::elements), "listener");
+    if sections.is_empty() {
+        let allow_anonymous = broker.switch("allow_anonymous").unwrap_or(true);
+        return vec![Listener { address: DEFAULT_LISTENER, allow_anonymous }];
+    }
+    let listener = |section: &Section<'_>| {
+        let address = kind::address(section.text("address")?).ok()?;
+        let allow_anonymous = meaning::anonymous_allowed(section, &broker, address);
+        Some(Listener { address, allow_anonymous })
+    };
+    sections.iter().filter_map(listener).collect()
+}
+
+fn journal(section: &Section<'_>) -> Journal {
+    let commit_interval_ms = section.number("commit_interval_ms").unwrap_or(DEFAULT_COMMIT_INTERVAL_MS);
+    Journal {
+        commit_interval: Duration::from_millis(commit_interval_ms),
+        max_bytes: section.size("max_bytes"),
+        max_age: section.duration("max_age").unwrap_or(DEFAULT_MAX_AGE),
+        when_full: match section.text("when_full") {
+            Some("drop-newest") => WhenFull::DropNewest,
+            Some("block") => WhenFull::Block,
+            Some("keep-latest") => WhenFull::KeepLatest,
+            _ => WhenFull::DropOldest,
+        },
+    }
+}
+
+fn sensor(section: &Section<'_>, folder: &Folder) -> Option<Sensor> {
+    let baud = section.number("baud");
+    let format = section.text("format").and_then(|text| kind::serial_format(text).ok());
+    let source = if let Some(path) = section.path("serial", folder.path()) {
+        Source::Serial { path, baud, format }
+    } else if let Some(path) = section.path("modbus", folder.path()) {
+        Source::Modbus { path, unit: section.number("unit")?, baud, format }
+    } else {
+        let key = section.text("key").map(|text| folder.secret(text));
+        Source::Ble { address: kind::ble_address(section.text("ble")?).ok()?, key }
+    };
+    Some(Sensor {
+        name: SensorName::parse(section.name)?,
+        source,
+        profile: section.text("profile").map(str::to_owned),
+        options: ProfileOptions {
+            columns: section.texts("columns").iter().map(|(name, _)| (*name).to_owned()).collect(),
+            map: section.map("map").into_iter().collect(),
+            pattern: section.text("pattern").map(str::to_owned),
+            eep: section.map("eep").into_iter().collect(),
+        },
+    })
+}
+
+fn uplink(section: &Section<'_>, gateway_id: &str, folder: &Folder) -> Option<Uplink> {
+    let url = Url::parse(section.text("url")?).ok()?;
+    let forward = match section.node("forward") {
+        Some(node) => node.elements().iter().filter_map(forward).collect(),
+        None => vec![Forward { filter: filter(DEFAULT_FORWARD)?, to: None, qos: QoS::AtLeastOnce }],
+    };
+    Some(Uplink {
+        name: ByteString::from(section.name),
+        host: url.host,
+        port: url.port,
+        version: match section.text("version") {
+            Some("3.1.1") => ProtocolVersion::V3_1_1,
+            _ => ProtocolVersion::V5,
+        },
+        client_id: ByteString::from(section.text("client_id").unwrap_or(gateway_id)),
+        username: section.text("username").map(str::to_owned),
+        password: section.text("password").map(|text| folder.secret(text)),
+        keep_alive_seconds: section.number("keep_alive_seconds").unwrap_or(DEFAULT_KEEP_ALIVE_SECONDS),
+        forward,
+        receive: section.texts("receive").iter().filter_map(|(text, _)| filter(text)).collect(),
+    })
+}
+
+fn filter(text: &str) -> Option<TopicFilter> {
+    TopicFilter::parse(text.to_owned()).ok()
+}
+
+fn forward(node: &Node) -> Option<Forward> {
+    match &node.value {
+        Value::Text(text) => Some(Forward { filter: filter(text)?, to: None, qos: QoS::AtLeastOnce }),
+        Value::Table(table) => Some(Forward {
+            filter: filter(table.get("filter")?.as_text()?)?,
+            to: table.get("to").and_then(Node::as_text).map(str::to_owned),
+            qos: match table.get("qos").map(|node| &node.value) {
+                Some(Value::Integer(number)) => u8::try_from(*number).ok().and_then(QoS::from_u8)?,
+                _ => QoS::AtLeastOnce,
+            },
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,177 @@
+//! Uplinks: what is missing, who would throw out whom, what would go round in circles.
+
+use crate::config::Folder;
+use crate::config::kind::Url;
+use crate::config::report::{Place, Problem};
+use crate::config::secret::Secret;
+use crate::config::section::Section;
+use crate::config::tree::{Node, Table, Value};
+use crate::mqtt::TopicFilter;
+
+use super::missing;
+
+/// What goes up unless the file says something else.
+pub(in crate::config) const DEFAULT_FORWARD: &str = "tidegate/#";
+
+pub(super) fn check(root: &Table, folder: &Folder, problems: &mut Vec<Problem>) {
+    let uplinks = Section::named(root, "uplink");
+    for (at, uplink) in uplinks.iter().enumerate() {
+        if uplink.node("url").is_none() {
+            problems.push(missing(uplink, "url", "for example \"mqtt://broker.example.com\""));
+        }
+        check_login(uplink, folder, problems);
+        check_forward(uplink, problems);
+        check_circles(uplink, problems);
+        for other in uplinks.iter().take(at) {
+            problems.extend(check_twins(other, uplink));
+        }
+    }
+}
+
+fn check_login(uplink: &Section<'_>, folder: &Folder, problems: &mut Vec<Problem>) {
+    let Some(password) = uplink.text("password") else { return };
+    let place = uplink.place_of("password");
+    let key = uplink.path_of("password");
+    if uplink.node("username").is_none() && uplink.text("version") == Some("3.1.1") {
+        let message = "MQTT 3.1.1 has no password without a username";
+        problems.push(Problem::error(&key, place.clone(), message).help("add username = \"...\""));
+    }
+    problems.extend(check_secret(&key, place, password, folder));
+}
+
+/// A secret that is not there is found now, not at the first connection; one that lies open is told.
+fn check_secret(key: &str, place: Place, text: &str, folder: &Folder) -> Option<Problem> {
+    match folder.secret(text) {
+        Secret::Plain(_) if place != Place::File && matches!(place, Place::Span(_)) => {
+            let message = "the secret itself stands in the file";
+            Some(Problem::warning(key, place, message).help(
+                "put it into a file that only the gateway can read, and write \"file:PATH\"; \"env:NAME\" and \"credential:NAME\" work too",
+            ))
+        }
+        Secret::Plain(_) | Secret::Credential(_) => None,
+        secret @ Secret::Environment(_) => {
+            secret.reveal().err().map(|error| Problem::warning(key, place, error.to_string()))
+        }
+        secret @ Secret::File(_) => {
+            secret.reveal().err().map(|error| Problem::error(key, place, error.to_string()))
+        }
+    }
+}
+
+fn check_forward(uplink: &Section<'_>, problems: &mut Vec<Problem>) {
+    let nodes = uplink.node("forward").map_or(&[][..], Node::elements);
+    for rule in Section::all(nodes, &uplink.path_of("forward")) {
+        let is_table = nodes.iter().any(|node| node.place == rule.place && node.as_table().is_some());
+        if is_table && rule.node("filter").is_none() {
+            problems.push(missing(&rule, "filter", "it says which messages go up"));
+        }
+        let filter = rule.text("filter").unwrap_or_default();
+        let target = rule.text("to").unwrap_or_default();
+        if target.ends_with('#') && !filter.ends_with('#') {
+            let message = format!("`#` in `to` stands for what `#` matched, and {filter:?} has none");
+            problems.push(Problem::error(rule.path_of("to"), rule.place_of("to"), message));
+        }
+    }
+}
+
+/// A filter with the place of its text.
+struct Placed {
+    filter: TopicFilter,
+    place: Place,
+}
+
+fn placed(text: &str, place: &Place) -> Option<Placed> {
+    Some(Placed { filter: TopicFilter::parse(text.to_owned()).ok()?, place: place.clone() })
+}
+
+/// What goes up under its own topic and comes down again would go up again.
+fn check_circles(uplink: &Section<'_>, problems: &mut Vec<Problem>) {
+    let ups: Vec<Placed> = match uplink.node("forward") {
+        None => placed(DEFAULT_FORWARD, &uplink.place).into_iter().collect(),
+        Some(node) => node.elements().iter().filter_map(unchanged).collect(),
+    };
+    for (text, place) in uplink.texts("receive") {
+        let Some(down) = placed(text, &place) else { continue };
+        for up in &ups {
+            if covers(&down.filter, &up.filter) {
+                let message = format!(
+                    "everything that goes up with {:?} would come back down with {text:?}",
+                    up.filter.as_str()
+                );
+                problems.push(
+                    Problem::error(uplink.path_of("receive"), place.clone(), message)
+                        .also(&up.place, "goes up")
+                        .help("receive only the topics of commands, as in \"tidegate/greenhouse/+/set\""),
+                );
+            }
+        }
+    }
+}
+
+/// The filter of a forward rule that does not rename.
+fn unchanged(node: &Node) -> Option<Placed> {
+    match &node.value {
+        Value::Text(text) => placed(text, &node.place),
+        Value::Table(table) if table.get("to").is_none() => {
+            let filter = table.get("filter")?;
+            placed(filter.as_text()?, &filter.place)
+        }
+        _ => None,
+    }
+}
+
+/// Whether every topic that `narrow` matches is matched by `wide`.
+fn covers(wide: &TopicFilter, narrow: &TopicFilter) -> bool {
+    let mut narrow = narrow.levels();
+    for wanted in wide.levels() {
+        if wanted == "#" {
+            return true;
+        }
+        match narrow.next() {
+            Some("#") | None => return false,
+            Some(level) if wanted == level || wanted == "+" => {}
+            Some(_) => return false,
+        }
+    }
+    narrow.next().is_none()
+}
+
+/// Two connections with one client identifier at one server throw each other out for ever.
+fn check_twins(first: &Section<'_>, second: &Section<'_>) -> Option<Problem> {
+    let server = |uplink: &Section<'_>| {
+        let url = Url::parse(uplink.text("url")?).ok()?;
+        Some((url.host, url.port))
+    };
+    let same_server = server(first)? == server(second)?;
+    if !same_server || first.text("client_id") != second.text("client_id") {
+        return None;
+    }
+    let message = format!(
+        "uplinks `{}` and `{}` are one client of one server: they would throw each other out",
+        first.name, second.name
+    );
+    let problem = Problem::error(second.path_of("client_id"), second.place_of("client_id"), message)
+        .also(&first.place_of("client_id"), "the first");
+    Some(problem.help("give each a client_id of its own"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coverage_of_filters() {
+        let filter = |text: &str| TopicFilter::parse(text.to_owned()).unwrap();
+        for (wide, narrow, expected) in [
+            ("#", "a/b", true),
+            ("a/#", "a/#", true),
+            ("a/#", "a/+/b", true),
+            ("a/+/set", "a/#", false),
+            ("a/+", "a/b", true),
+            ("a/b", "a/+", false),
+            ("a/+", "a/b/c", false),
+        ] {
+            assert_eq!(covers(&filter(wide), &filter(narrow)), expected, "{wide} {narrow}");
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Each kind of mistake is found, where it stands, with what was probably meant; and what is right loads.
+
+use std::time::Duration;
+
+use super::*;
+use crate::limits::{Limits, PACKET_BYTES_MAX};
+use crate::mqtt::{ProtocolVersion, QoS};
+
+fn read(text: &str) -> Result<Loaded, Problems> {
+    parse(text, Path::new("/etc/tidegate/tidegate.toml"), &Overrides::default())
+}
+
+fn problems(text: &str) -> Vec<Problem> {
+    match read(text) {
+        Ok(loaded) => loaded.warnings.list().to_vec(),
+        Err(problems) => problems.list().to_vec(),
+    }
+}
+
+/// Asserts that there is one problem, of this severity and key, at this text, and that it says these words.
+#[track_caller]
+fn one(severity: Severity, key: &str, at: &str, words: &str, text: &str) {
+    let found = problems(text);
+    let [problem] = found.as_slice() else { panic!("not one problem: {found:#?}") };
+    assert_eq!((problem.severity, problem.key.as_str()), (severity, key), "{problem:#?}");
+    let said = format!("{} | {}", problem.message, problem.help.as_deref().unwrap_or_default());
+    assert!(said.contains(words), "{said:?} does not say {words:?}");
+    match &problem.place {
+        Place::Span(span) => assert_eq!(&text[span.clone()], at),
+        place => assert_eq!(at, "", "{place:?}"),
+    }
+}
+
+#[track_caller]
+fn error(key: &str, at: &str, words: &str, text: &str) {
+    one(Severity::Error, key, at, words, text);
+}
+
+#[track_caller]
+fn warning(key: &str, at: &str, words: &str, text: &str) {
+    one(Severity::Warning, key, at, words, text);
+}
+
+const SENSOR: &str = "[sensor.air]\nserial = '/dev/null'\nprofile = 'nova-sds011'\n";
+const UPLINK: &str = "[uplink.cloud]\nurl = 'mqtt://localhost'\n";
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    let config = read("").unwrap().config;
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.listeners.len(), 1);
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:1883");
+    assert!(config.listeners[0].allow_anonymous);
+    assert_eq!(config.journal.commit_interval, Duration::from_secs(1));
+    assert_eq!(config.journal.max_age, Duration::from_secs(30 * 86_400));
+    assert_eq!((config.journal.max_bytes, config.journal.when_full), (None, WhenFull::DropOldest));
+    assert!(config.sensors.is_empty() && config.uplinks.is_empty() && config.http.is_none());
+}
+
+#[test]
+fn sensors_and_uplinks_keep_the_order_of_the_file() {
+    let text =
+        format!("[sensor.z]\nserial = '/dev/zero'\nprofile = 'csv'\nbaud = 9600\nformat = '7E1'\n{SENSOR}");
+    let config = read(&text).unwrap().config;
+    let names: Vec<&str> = config.sensors.iter().map(|sensor| sensor.name.as_str()).collect();
+    assert_eq!(names, ["z", "air"]);
+    let format = SerialFormat { data_bits: 7, parity: SerialParity::Even, stop_bits: 1 };
+    let source = Source::Serial { path: "/dev/zero".into(), baud: Some(9600), format: Some(format) };
+    assert_eq!(config.sensors[0].source, source);
+}
+
+#[test]
+fn an_uplink_is_read_whole() {
+    let text = "[gateway]\nid = 'barn'\n[uplink.cloud]\nurl = 'mqtt://h:1884'\nversion = '3.1.1'\nusername = 'gw'\n\
+        password = 'credential:cloud'\nforward = ['a/#', { filter = 'b/#', to = 'c/#', qos = 2 }]\nreceive = ['d/+']\n";
+    let config = read(text).unwrap().config;
+    let uplink = &config.uplinks[0];
+    assert_eq!((uplink.host.as_str(), uplink.port), ("h", 1884));
+    assert_eq!((uplink.version, &*uplink.client_id), (ProtocolVersion::V3_1_1, "barn"));
+    assert_eq!(uplink.password, Some(Secret::Credential("cloud".into())));
+    assert_eq!(uplink.forward[0].qos, QoS::AtLeastOnce);
+    assert_eq!((uplink.forward[1].qos, uplink.forward[1].to.as_deref()), (QoS::ExactlyOnce, Some("c/#")));
+    assert_eq!(uplink.receive[0].as_str(), "d/+");
+}
+
+#[test]
+fn relative_paths_belong_to_the_file() {
+    let config =
+        read("[gateway]\ndata_dir = 'data'\nprofile_dirs = ['profiles', '/opt/profiles']\n").unwrap().config;
+    assert_eq!(config.gateway.data_dir, Path::new("/etc/tidegate/data"));
+    assert_eq!(config.gateway.profile_dirs[0], Path::new("/etc/tidegate/profiles"));
+    assert_eq!(config.gateway.profile_dirs[1], Path::new("/opt/profiles"));
+}
+
+#[test]
+fn unknown_keys_and_wrong_values() {
+    error("gatway", "gatway", "did you mean `gateway`?", "[gatway]\n");
+    error(
+        "broker.max_paket_bytes",
+        "max_paket_bytes",
+        "did you mean `max_packet_bytes`?",
+        "[broker]\nmax_paket_bytes = 1\n",
+    );
+    error("gateway.colour", "colour", "the keys here are id, data_dir", "[gateway]\ncolour = 1\n");
+    error("broker.receive_maximum", "0", "out of range: 1 to 65535", "[broker]\nreceive_maximum = 0\n");
+    error("broker.max_sessions", "'9'", "without quotes", "[broker]\nmax_sessions = '9'\n");
+    error("broker.max_packet_bytes", "'1XB'", "64KiB", "[broker]\nmax_packet_bytes = '1XB'\n");
+    error("broker.allow_anonymous", "1", "expected true or false", "[broker]\nallow_anonymous = 1\n");
+    error("journal.max_age", "30", "a duration in quotes", "[journal]\nmax_age = 30\n");
+    error(
+        "journal.when_full",
+        "'drop_oldest'",
+        "did you mean \"drop-oldest\"?",
+        "[journal]\nwhen_full = 'drop_oldest'\n",
+    );
+    error("gateway.id", "'a/b'", "it stands in topics", "[gateway]\nid = 'a/b'\n");
+    error("sensor.a b", "\"a b\"", "is no name", "[sensor.\"a b\"]\nserial = '/dev/null'\nprofile = 'csv'\n");
+    error("listener.1.address", "'127.0.0.1'", "port is missing", "[[listener]]\naddress = '127.0.0.1'\n");
+    error("listener", "[listener]", "[[listener]]", "[listener]\n");
+    error("sensor.serial", "serial", "[sensor.serial]", "[sensor]\nserial = '/dev/null'\n");
+    error("broker", "1", "[broker]", "broker = 1\n");
+}
+
+#[test]
+fn what_is_not_toml_does_not_hide_other_problems() {
+    let found = problems("[gateway]\nid = attic\n[broker]\nmax_sesions = 1\n[journal\n");
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(found[0].help.as_deref().unwrap().contains("quotes"));
+    assert_eq!(found[1].key, "broker.max_sesions");
+    assert!(found[2].message.contains("not TOML"));
+    error("", "id", "keep one of the two", "[gateway]\nid = 'a'\nid = 'b'\n");
+}
+
+#[test]
+fn a_secret_is_not_shown_even_where_it_is_wrong() {
+    for text in ["password = hunter2\n", "password = ['hunter2']\n", "pasword = 'x'\npassword = 'hunter2'\n"]
+    {
+        let text = format!("{UPLINK}{text}");
+        let problems = read(&text).map_or_else(|problems| problems, |loaded| loaded.warnings);
+        let shown = format!("{}{}{problems:?}", problems.render(false), problems.to_json());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+    let config = read(&format!("{UPLINK}password = 'hunter2'\n")).unwrap().config;
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn listeners_let_strangers_in_only_when_they_say_so() {
+    let everywhere = "[[listener]]\naddress = '0.0.0.0:1883'\n";
+    error("listener.1.allow_anonymous", "'0.0.0.0:1883'", "not loopback", everywhere);
+    let by_broker = format!("[broker]\nallow_anonymous = true\n{everywhere}");
+    error("listener.1.allow_anonymous", "'0.0.0.0:1883'", "in this [[listener]]", &by_broker);
+    let config = read(&format!("{everywhere}allow_anonymous = true\n")).unwrap().config;
+    assert!(config.listeners[0].allow_anonymous);
+    let closed = "[[listener]]\naddress = '127.0.0.1:1883'\nallow_anonymous = false\n";
+    error("listener.1.allow_anonymous", "'127.0.0.1:1883'", "nobody could connect", closed);
+    let twice = "[[listener]]\naddress = '127.0.0.1:1883'\n[[listener]]\naddress = \"127.0.0.1:1883\"\n";
+    error("listener.2.address", "\"127.0.0.1:1883\"", "two listeners on one address", twice);
+}
+
+#[test]
+fn what_guards_and_is_not_built_stops_the_start_and_the_rest_does_not() {
+    error(
+        "listener.1.tls",
+        "{ cert = 'a' }",
+        "not available in this version yet",
+        "[[listener]]\naddress = '127.0.0.1:1'\ntls = { cert = 'a' }\n",
+    );
+    error(
+        "broker.password_file",
+        "'users'",
+        "not available in this version yet",
+        "[broker]\npassword_file = 'users'\n",
+    );
+    error(
+        "uplink.c.url",
+        "'mqtts://h'",
+        "not available in this version yet",
+        "[uplink.c]\nurl = 'mqtts://h'\n",
+    );
+    warning("http", "[http]", "not available in this version yet", "[http]\naddress = '127.0.0.1:8080'\n");
+    warning(
+        "sensor.k.ble",
+        "'A4:C1:38:12:34:56'",
+        "not available in this version yet",
+        "[sensor.k]\nble = 'A4:C1:38:12:34:56'\n",
+    );
+    warning(
+        "uplink.cloud.order",
+        "'live-first'",
+        "not available in this version yet",
+        &format!("{UPLINK}order = 'live-first'\n"),
+    );
+    let acl = "[[acl]]\nuser = 'a'\nallow = 'both'\ntopic = '#'\n";
+    assert!(
+        problems(acl).iter().all(|problem| problem.severity == Severity::Error && problem.key == "acl.1")
+    );
+}
+
+#[test]
+fn sensors_that_contradict_themselves_or_each_other() {
+    error("sensor.x", "x", "none of `serial`", "[sensor.x]\n");
+    error("sensor.x.profile", "x", "`profile` is missing", "[sensor.x]\nserial = '/dev/null'\n");
+    error(
+        "sensor.air.profile",
+        "'nova-sds01'",
+        "did you mean \"nova-sds011\"?",
+        "[sensor.air]\nserial = '/dev/null'\nprofile = 'nova-sds01'\n",
+    );
+    error("sensor.air.unit", "1", "belongs to modbus", &format!("{SENSOR}unit = 1\n"));
+    error(
+        "sensor.b.serial",
+        "\"/dev/null\"",
+        "the same port",
+        &format!("{SENSOR}[sensor.b]\nserial = \"/dev/null\"\nprofile = 'csv'\n"),
+    );
+    let speeds =
+        format!("{SENSOR}baud = 9600\n[sensor.b]\nserial = \"/dev/null\"\nprofile = 'csv'\nbaud = 4800\n");
+    error("sensor.b.serial", "\"/dev/null\"", "different speeds", &speeds);
+    warning(
+        "sensor.x.serial",
+        "'/dev/ttyUSB7'",
+        "by-id",
+        "[sensor.x]\nserial = '/dev/ttyUSB7'\nprofile = 'csv'\n",
+    );
+    warning(
+        "sensor.x.serial",
+        "'/dev/no-such-port'",
+        "not there now",
+        "[sensor.x]\nserial = '/dev/no-such-port'\nprofile = 'csv'\n",
+    );
+    let both = problems(&format!("{SENSOR}ble = 'A4:C1:38:12:34:56'\n"));
+    assert!(
+        both.iter().any(|problem| problem.message.contains("contradict") && problem.also.len() == 1),
+        "{both:#?}"
+    );
+}
+
+#[test]
+fn modbus_lines_are_shared_by_those_who_agree() {
+    let line = |second: &str| {
+        let text = format!(
+            "[sensor.a]\nmodbus = '/dev/null'\nunit = 1\nbaud = 9600\nprofile = 'csv'\n[sensor.b]\nmodbus = '/dev/null'\nprofile = 'csv'\n{second}"
+        );
+        let errors = problems(&text).into_iter().filter(|problem| problem.severity == Severity::Error);
+        errors.map(|problem| problem.message).collect::<Vec<_>>()
+    };
+    assert_eq!(line("unit = 2\nbaud = 9600\n"), [""; 0]);
+    assert!(line("unit = 1\n")[0].contains("both unit 1"));
+    assert!(line("unit = 2\nbaud = 19200\n")[0].contains("`baud` differs"));
+    assert!(line("")[0].contains("`unit` is missing"));
+}
+
+#[test]
+fn uplinks_that_cannot_work() {
+    error("uplink.c.url", "c", "`url` is missing", "[uplink.c]\n");
+    error("uplink.c.url", "'broker'", "mqtt://broker", "[uplink.c]\nurl = 'broker'\n");
+    error("uplink.cloud.receive", "'#'", "come back down", &format!("{UPLINK}receive = ['#']\n"));
+    error(
+        "uplink.cloud.forward.1.filter",
+        "{ qos = 1 }",
+        "`filter` is missing",
+        &format!("{UPLINK}forward = [{{ qos = 1 }}]\n"),
+    );
+    error(
+        "uplink.cloud.forward.1.to",
+        "'b/#'",
+        "has none",
+        &format!("{UPLINK}forward = [{{ filter = 'a', to = 'b/#' }}]\n"),
+    );
+    error(
+        "uplink.cloud.password",
+        "'file:no-such'",
+        "cannot read the secret",
+        &format!("{UPLINK}password = 'file:no-such'\n"),
+    );
+    error(
+        "uplink.two.client_id",
+        "two",
+        "throw each other out",
+        &format!("{UPLINK}[uplink.two]\nurl = 'mqtt://localhost'\n"),
+    );
+    let commands = "forward = ['tidegate/#']\nreceive = ['tidegate/greenhouse/+/set']\n";
+    assert_eq!(problems(&format!("{UPLINK}{commands}")), []);
+}
+
+fn overridden(text: &str, environment: &[(&str, &str)], settings: &[&str]) -> Result<Loaded, Problems> {
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let settings = settings.iter().map(|setting| (*setting).to_owned());
+    let overrides = Overrides { environment: environment.collect(), settings: settings.collect() };
+    parse(text, Path::new("/etc/tidegate/tidegate.toml"), &overrides)
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_settings_override_both() {
+    let environment = [
+        ("TIDEGATE_GATEWAY_ID", "attic"),
+        ("TIDEGATE_BROKER_MAX_PACKET_BYTES", "64KiB"),
+        ("TIDEGATE_UPLINK_CLOUD_PASSWORD", "env:HOME"),
+        ("TIDEGATE_UPLINK_CLOUD_FORWARD", "a/#, b/#"),
+        ("TIDEGATE_LISTENER_1_ADDRESS", "127.0.0.1:0"),
+        ("TIDEGATE_LOG", "debug"),
+        ("PATH", "/bin"),
+    ];
+    let text = format!("[gateway]\nid = 'cellar'\n{UPLINK}password = 'p'\n");
+    let Loaded { config, warnings } =
+        overridden(&text, &environment, &["gateway.id=roof", "broker.receive_maximum=7"]).unwrap();
+    assert!(warnings.is_empty(), "{warnings:#?}");
+    assert_eq!(config.gateway.id, "roof");
+    assert_eq!((config.limits.max_packet_bytes, config.limits.receive_maximum), (65_536, 7));
+    assert_eq!(config.uplinks[0].password, Some(Secret::Environment("HOME".into())));
+    assert_eq!(config.uplinks[0].forward.len(), 2);
+    assert_eq!(config.listeners[0].address.port(), 0);
+}
+
+#[test]
+fn a_wrong_override_is_named() {
+    let problems = overridden("", &[("TIDEGATE_BROKER_MAX_SESSIONS", "many")], &[]).unwrap_err();
+    let json = problems.to_json();
+    assert!(json[0]["line"].is_null());
+    assert!(
+        json[0]["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("TIDEGATE_BROKER_MAX_SESSIONS: expected a whole number")
+    );
+    let warnings = overridden("", &[("TIDEGATE_GATEWAY_IDD", "x")], &[]).unwrap().warnings;
+    assert!(warnings.render(false).contains("did you mean TIDEGATE_GATEWAY_ID?"));
+    let problems = overridden("", &[], &["gateway.idd=x"]).unwrap_err();
+    assert!(problems.render(false).contains("did you mean `gateway.id`?"));
+}
+
+#[test]
+fn a_report_shows_the_line_and_the_caret() {
+    let text = "[broker]\n# bounds\nmax_paket_bytes = 1\n";
+    let shown = read(text).unwrap_err().render(false);
+    for part in [
+        "error: unknown key `max_paket_bytes`",
+        "/etc/tidegate/tidegate.toml:3:1",
+        "3 | max_paket_bytes = 1\n  | ^^^^^^^^^^^^^^^\n",
+        "help: did you mean `max_packet_bytes`?",
+    ] {
+        assert!(shown.contains(part), "{part:?} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn the_schema_agrees_with_the_limits_of_the_program() {
+    let file = format!("[broker]\nmax_packet_bytes = {}\n", PACKET_BYTES_MAX + 1);
+    error("broker.max_packet_bytes", &(PACKET_BYTES_MAX + 1).to_string(), "out of range", &file);
+    assert_eq!(problems(&format!("[broker]\nmax_packet_bytes = {PACKET_BYTES_MAX}\n")), []);
+}

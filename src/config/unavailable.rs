@@ -1,0 +1,123 @@
+//! What the configuration can say and this version cannot do yet. To make something available, delete its line.
+//!
+//! What keeps others out or secrets in is an error: the gateway does not start without it. The rest is a warning:
+//! it is left out, and everything else runs.
+
+use super::report::{Problem, Severity};
+use super::tree::{Node, Table, Value};
+
+/// One thing that is not built yet.
+struct Unavailable {
+    /// The key; `*` stands for any name or number.
+    path: &'static str,
+    /// With which values.
+    when: When,
+    severity: Severity,
+    what: &'static str,
+}
+
+/// For which values of a key.
+enum When {
+    Present,
+    Text(&'static str),
+    Begins(&'static str),
+}
+
+const fn error(path: &'static str, when: When, what: &'static str) -> Unavailable {
+    Unavailable { path, when, severity: Severity::Error, what }
+}
+
+const fn warning(path: &'static str, when: When, what: &'static str) -> Unavailable {
+    Unavailable { path, when, severity: Severity::Warning, what }
+}
+
+#[rustfmt::skip]
+const LIST: &[Unavailable] = &[
+    error("broker.password_file", When::Present, "users and passwords"),
+    error("listener.*.password_file", When::Present, "users and passwords"),
+    error("listener.*.tls", When::Present, "encryption of listeners"),
+    error("listener.*.protocol", When::Text("websocket"), "MQTT over WebSocket"),
+    error("acl.*", When::Present, "access rules"),
+    error("uplink.*.url", When::Begins("mqtts:"), "encryption of uplinks"),
+    error("uplink.*.url", When::Begins("ssl:"), "encryption of uplinks"),
+    error("uplink.*.url", When::Begins("ws:"), "MQTT over WebSocket"),
+    error("uplink.*.url", When::Begins("wss:"), "MQTT over WebSocket"),
+    error("uplink.*.tls", When::Present, "encryption of uplinks"),
+    error("listener.*.max_packet_bytes", When::Present, "a limit for one listener alone"),
+    error("listener.*.max_queued_messages", When::Present, "a limit for one listener alone"),
+    error("listener.*.max_queued_bytes", When::Present, "a limit for one listener alone"),
+    error("listener.*.receive_maximum", When::Present, "a limit for one listener alone"),
+    error("listener.*.max_connections", When::Present, "a limit for one listener alone"),
+    error("listener.*.max_sessions", When::Present, "a limit for one listener alone"),
+    error("listener.*.max_subscriptions", When::Present, "a limit for one listener alone"),
+    error("listener.*.max_retained_messages", When::Present, "a limit for one listener alone"),
+    error("listener.*.max_retained_bytes", When::Present, "a limit for one listener alone"),
+    error("listener.*.topic_alias_maximum", When::Present, "a limit for one listener alone"),
+    error("listener.*.server_keep_alive_seconds", When::Present, "a keep-alive for one listener alone"),
+    error("listener.*.max_session_expiry_seconds", When::Present, "a limit for one listener alone"),
+    error("listener.*.max_outbox_bytes", When::Present, "a limit for one listener alone"),
+    warning("sensor.*.ble", When::Present, "Bluetooth"),
+    warning("ble", When::Present, "Bluetooth"),
+    warning("sensor.*.modbus", When::Present, "Modbus"),
+    warning("uplink.*.provider", When::Present, "the habits of known clouds"),
+    warning("uplink.*.order", When::Text("live-first"), "live-first order"),
+    warning("uplink.*.durability", When::Text("either"), "forwarding before the disk"),
+    warning("uplink.*.forward.*.priority", When::Present, "priorities"),
+    warning("journal.when_full", When::Text("keep-latest"), "keeping the latest only"),
+    warning("http", When::Present, "the dashboard"),
+];
+
+/// Reports what the file says and this version cannot do.
+pub(super) fn check(table: &Table, problems: &mut Vec<Problem>) {
+    for unavailable in LIST {
+        let steps: Vec<&str> = unavailable.path.split('.').collect();
+        find(table, &steps, String::new(), &mut |node, path| {
+            if unavailable.when.applies(node) {
+                problems.push(unavailable.problem(node, path));
+            }
+        });
+    }
+}
+
+impl Unavailable {
+    fn problem(&self, node: &Node, path: String) -> Problem {
+        let message = format!("not available in this version yet: {}", self.what);
+        match self.severity {
+            Severity::Error => Problem::error(path, node.place.clone(), message)
+                .help("the gateway does not start rather than run without it"),
+            Severity::Warning => Problem::warning(path, node.place.clone(), message)
+                .help("it is left out; everything else runs"),
+        }
+    }
+}
+
+impl When {
+    fn applies(&self, node: &Node) -> bool {
+        match self {
+            When::Present => true,
+            When::Text(text) => node.as_text() == Some(text),
+            When::Begins(text) => node.as_text().is_some_and(|found| found.starts_with(text)),
+        }
+    }
+}
+
+/// Calls `found` with every node at the path.
+fn find(table: &Table, steps: &[&str], path: String, found: &mut impl FnMut(&Node, String)) {
+    let [step, rest @ ..] = steps else { return };
+    for entry in table.entries.iter().filter(|entry| *step == "*" || entry.key == *step) {
+        step_into(&entry.node, rest, super::check::join(&path, &entry.key), found);
+    }
+}
+
+fn step_into(node: &Node, steps: &[&str], path: String, found: &mut impl FnMut(&Node, String)) {
+    match (&node.value, steps) {
+        (_, []) => found(node, path),
+        (Value::Table(table), _) => find(table, steps, path, found),
+        (Value::List(nodes), ["*", rest @ ..]) => {
+            for (at, node) in nodes.iter().enumerate() {
+                step_into(node, rest, super::check::join(&path, &(at + 1).to_string()), found);
+            }
+        }
+        _ => {}
+    }
+}
