@@ -8,18 +8,15 @@ use bytestring::ByteString;
 
 use super::Folder;
 use super::kind::{self, Url};
-use super::meaning::{self, DEFAULT_FORWARD};
-use super::model::{
-    Config, Forward, Gateway, Journal, Listener, ProfileOptions, Sensor, Source, Uplink, WhenFull,
-};
+use super::meaning::{DEFAULT_FORWARD, listeners};
+use super::model::{Config, Forward, Gateway, Journal, Listener, ProfileOptions, Sensor, Source, Uplink};
 use super::section::Section;
 use super::tree::{Node, Table, Value};
+use crate::journal::WhenFull;
 use crate::limits::Limits;
 use crate::mqtt::{ProtocolVersion, QoS, TopicFilter};
 use crate::reading::SensorName;
 
-const DEFAULT_LISTENER: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1883);
 const DEFAULT_COMMIT_INTERVAL_MS: u64 = 1000;
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const DEFAULT_KEEP_ALIVE_SECONDS: u16 = 60;
@@ -30,7 +27,7 @@ pub(super) fn build(root: &Table, folder: &Folder) -> Config {
     let uplink = |section: &Section<'_>| uplink(section, &gateway.id, folder);
     Config {
         limits: limits(&Section::of_root(root, "broker")),
-        listeners: listeners(root),
+        listeners: all_listeners(root),
         journal: journal(&Section::of_root(root, "journal")),
         sensors: Section::named(root, "sensor")
             .iter()
@@ -97,16 +94,16 @@ fn limits(broker: &Section<'_>) -> Limits {
     }
 }
 
-fn listeners(root: &Table) -> Vec<Listener> {
+fn all_listeners(root: &Table) -> Vec<Listener> {
     let broker = Section::of_root(root, "broker");
     let sections = Section::all(root.get("listener").map_or(&[][..], Node::elements), "listener");
     if sections.is_empty() {
         let allow_anonymous = broker.switch("allow_anonymous").unwrap_or(true);
-        return vec![Listener { address: DEFAULT_LISTENER, allow_anonymous }];
+        return vec![Listener { address: listeners::DEFAULT, allow_anonymous }];
     }
     let listener = |section: &Section<'_>| {
-        let address = kind::address(section.text("address")?).ok()?;
-        let allow_anonymous = meaning::anonymous_allowed(section, &broker, address);
+        let address = listeners::address(section)?;
+        let allow_anonymous = listeners::anonymous_allowed(section, &broker, address);
         Some(Listener { address, allow_anonymous })
     };
     sections.iter().filter_map(listener).collect()
@@ -121,7 +118,7 @@ fn journal(section: &Section<'_>) -> Journal {
         when_full: match section.text("when_full") {
             Some("drop-newest") => WhenFull::DropNewest,
             Some("block") => WhenFull::Block,
-            Some("keep-latest") => WhenFull::KeepLatest,
+            // "keep-latest" is not available yet: see `unavailable`.
             _ => WhenFull::DropOldest,
         },
     }
@@ -145,8 +142,6 @@ fn sensor(section: &Section<'_>, folder: &Folder) -> Option<Sensor> {
         options: ProfileOptions {
             columns: section.texts("columns").iter().map(|(name, _)| (*name).to_owned()).collect(),
             map: section.map("map").into_iter().collect(),
-            pattern: section.text("pattern").map(str::to_owned),
-            eep: section.map("eep").into_iter().collect(),
         },
     })
 }

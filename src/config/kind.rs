@@ -83,9 +83,6 @@ pub(super) static BLE_ADDRESS: Notation =
     notation("Bluetooth address", "\"A4:C1:38:12:34:56\"", |text| ble_address(text).map(drop));
 pub(super) static SERIAL_FORMAT: Notation =
     notation("serial format", "\"8N1\"", |text| serial_format(text).map(drop));
-pub(super) static PATTERN: Notation = notation("regular expression", "'T=(?<temperature>\\S+)'", |text| {
-    regex::Regex::new(text).map(drop).map_err(|error| error.to_string())
-});
 
 fn not_empty(text: &str) -> Result<(), String> {
     if text.is_empty() { Err("it is empty".into()) } else { Ok(()) }

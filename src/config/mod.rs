@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub use model::{
     Config, Forward, Gateway, Journal, Listener, ProfileOptions, Sensor, SerialFormat, SerialParity, Source,
-    Uplink, WhenFull,
+    Uplink,
 };
 pub use overrides::Overrides;
 pub use reference::reference;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use super::secret::Secret;
+use crate::journal::WhenFull;
 use crate::limits::Limits;
 use crate::mqtt::{ProtocolVersion, QoS, TopicFilter};
 use crate::reading::SensorName;
@@ -62,19 +63,6 @@ pub struct Journal {
     pub max_age: Duration,
     /// What happens at `max_bytes`.
     pub when_full: WhenFull,
-}
-
-/// What happens to messages when the journal is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenFull {
-    /// The oldest go.
-    DropOldest,
-    /// The new ones are refused.
-    DropNewest,
-    /// Publishers wait.
-    Block,
-    /// Only the last of each topic is kept.
-    KeepLatest,
 }
 
 /// `[sensor.NAME]`
@@ -151,10 +139,6 @@ pub struct ProfileOptions {
     pub columns: Vec<String>,
     /// `map`: from the sender's name to the measurement's.
     pub map: BTreeMap<String, String>,
-    /// `pattern`: a regular expression with named groups.
-    pub pattern: Option<String>,
-    /// `eep`: from an EnOcean sender to its equipment profile.
-    pub eep: BTreeMap<String, String>,
 }
 
 /// `[uplink.NAME]`

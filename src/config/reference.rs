@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::check::join;
 use super::kind::Kind;
-use super::schema::{Key, ROOT, Table};
+use super::schema::{BROKER, Key, ROOT, Table};
 
 /// The reference as it must stand in `docs/configuration.md`.
 #[must_use]
@@ -35,14 +35,12 @@ fn section(text: &mut String, header: &str, key: &Key, table: &Table) {
 
 fn rows(text: &mut String, path: &str, table: &Table) {
     for key in table.keys {
+        let is_the_brokers = BROKER.key(key.name).is_some() && !std::ptr::eq(table, &BROKER);
+        if is_the_brokers {
+            continue;
+        }
         let path = join(path, key.name);
-        let default = match key.default {
-            "" => String::new(),
-            plain if plain.contains(' ') && !plain.starts_with('[') => plain.to_owned(),
-            plain if plain.contains('`') => plain.to_owned(),
-            plain => format!("`{plain}`"),
-        };
-        let _ = writeln!(text, "| `{path}` | {} | {default} | {} |", value(&key.kind), key.about);
+        let _ = writeln!(text, "| `{path}` | {} | {} | {} |", value(&key.kind), key.default, key.about);
         if let Kind::Table(inner) | Kind::Rules(inner) = &key.kind {
             rows(text, &path, inner);
         }
@@ -51,19 +49,19 @@ fn rows(text: &mut String, path: &str, table: &Table) {
 
 fn value(kind: &Kind) -> String {
     match kind {
-        Kind::Text(notation) => format!("{}, `{}`", notation.name, notation.example),
+        Kind::Text(notation) => notation.name.to_owned(),
         Kind::Choice(choices) => {
             choices.iter().map(|choice| format!("`\"{choice}\"`")).collect::<Vec<_>>().join(" ")
         }
-        Kind::Switch => "`true` or `false`".to_owned(),
+        Kind::Switch => "`true` `false`".to_owned(),
         Kind::Number(low, high) => format!("{low} to {high}"),
-        Kind::Size(..) => "bytes, `1048576` or `\"1MiB\"`".to_owned(),
-        Kind::Duration => "duration, `\"30d\"`".to_owned(),
-        Kind::Texts(notation) => format!("list, `[{}]`", notation.example),
-        Kind::Map(notation) => format!("table, `{{ T = {} }}`", notation.example),
+        Kind::Size(..) => "size".to_owned(),
+        Kind::Duration => "duration".to_owned(),
+        Kind::Texts(notation) => format!("list of {}s", notation.name),
+        Kind::Map(notation) => format!("table from names to {}s", notation.name),
         Kind::Table(_) => "table".to_owned(),
         Kind::Tables(_) => "tables".to_owned(),
         Kind::Named(_) => "tables with names".to_owned(),
-        Kind::Rules(_) => "list of topic filters or tables".to_owned(),
+        Kind::Rules(_) => "list of topic filters, or of tables".to_owned(),
     }
 }

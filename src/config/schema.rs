@@ -14,7 +14,7 @@ pub(super) struct Table {
 pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
-    /// The default as it is written, or in words; empty: there is none.
+    /// The default, in Markdown: as it is written between backticks, or in words; empty: there is none.
     pub(super) default: &'static str,
     pub(super) about: &'static str,
 }
@@ -43,7 +43,12 @@ pub(super) static ROOT: Table = Table {
             "",
             "The embedded MQTT broker: who may come, and every bound that may be turned.",
         ),
-        key("listener", Kind::Tables(&LISTENER), "one, on 127.0.0.1:1883", "Where the broker listens."),
+        key(
+            "listener",
+            Kind::Tables(&LISTENER),
+            "one, on 127.0.0.1:1883",
+            "Where the broker listens. The keys of `[broker]` may stand here too, for this listener alone.",
+        ),
         key(
             "acl",
             Kind::Tables(&ACL),
@@ -70,7 +75,7 @@ static GATEWAY: Table = Table {
         key(
             "profile_dirs",
             Kind::Texts(&kind::PATH),
-            "[]",
+            "`[]`",
             "Folders with device profiles, which add to those in the program or replace them; the last wins.",
         ),
     ],
@@ -93,30 +98,30 @@ macro_rules! table_with_broker_keys {
                     "Whether clients may come without a user name. Opens a listener that is not loopback only if it stands in that `[[listener]]` itself.",
                 ),
                 key("password_file", Kind::Text(&kind::PATH), "", "Users and their passwords, made by `tidegate passwd`."),
-                key("max_packet_bytes", Kind::Size(128, PACKET_BYTES_MAX), "1048576", "The largest packet that a client may send or receive."),
-                key("max_queued_messages", MESSAGES, "100000", "Messages that wait for one session."),
-                key("max_queued_bytes", BYTES, "67108864", "Bytes that wait for one session."),
-                key("receive_maximum", Kind::Number(1, 65_535), "100", "Unacknowledged QoS 1 and 2 messages at once, in each direction."),
-                key("max_connections", Kind::Number(1, 1_000_000), "10000", "Connections at once."),
-                key("max_sessions", Kind::Number(1, 1_000_000), "10000", "Sessions, connected or not."),
-                key("max_subscriptions", Kind::Number(1, 1_000_000), "1000", "Subscriptions of one session."),
-                key("max_retained_messages", MESSAGES, "100000", "Retained messages."),
-                key("max_retained_bytes", BYTES, "67108864", "Bytes of retained messages."),
-                key("topic_alias_maximum", Kind::Number(0, 65_535), "16", "Topic aliases that an MQTT 5 client may use."),
-                key("server_keep_alive_seconds", Kind::Number(0, 65_535), "0", "Keep-alive imposed on every client; 0 takes the client's own."),
-                key("max_session_expiry_seconds", Kind::Number(0, SECONDS_MAX), "4294967295", "How long a session may outlive its connection; 4294967295: for ever."),
-                key("max_outbox_bytes", BYTES, "1048576", "Bytes waiting for one slow connection, above which QoS 0 is dropped and the rest waits."),
+                key("max_packet_bytes", Kind::Size(128, PACKET_BYTES_MAX), "`1048576`", "The largest packet that a client may send or receive."),
+                key("max_queued_messages", MESSAGES, "`100000`", "Messages that wait for one session."),
+                key("max_queued_bytes", BYTES, "`67108864`", "Bytes that wait for one session."),
+                key("receive_maximum", Kind::Number(1, 65_535), "`100`", "Unacknowledged QoS 1 and 2 messages at once, in each direction."),
+                key("max_connections", Kind::Number(1, 1_000_000), "`10000`", "Connections at once."),
+                key("max_sessions", Kind::Number(1, 1_000_000), "`10000`", "Sessions, connected or not."),
+                key("max_subscriptions", Kind::Number(1, 1_000_000), "`1000`", "Subscriptions of one session."),
+                key("max_retained_messages", MESSAGES, "`100000`", "Retained messages."),
+                key("max_retained_bytes", BYTES, "`67108864`", "Bytes of retained messages."),
+                key("topic_alias_maximum", Kind::Number(0, 65_535), "`16`", "Topic aliases that an MQTT 5 client may use."),
+                key("server_keep_alive_seconds", Kind::Number(0, 65_535), "`0`", "Keep-alive imposed on every client; 0 takes the client's own."),
+                key("max_session_expiry_seconds", Kind::Number(0, SECONDS_MAX), "`4294967295`", "How long a session may outlive its connection; 4294967295: for ever."),
+                key("max_outbox_bytes", BYTES, "`1048576`", "Bytes waiting for one slow connection, above which QoS 0 is dropped and the rest waits."),
             ],
         }
     };
 }
 
-static BROKER: Table = table_with_broker_keys! {};
+pub(super) static BROKER: Table = table_with_broker_keys! {};
 
 /// The keys of `[broker]`, for one listener alone, and its own.
 static LISTENER: Table = table_with_broker_keys! {
-    key("address", Kind::Text(&kind::ADDRESS), "\"127.0.0.1:1883\"", "Address and port; port 0 lets the system choose."),
-    key("protocol", Kind::Choice(&["mqtt", "websocket"]), "\"mqtt\"", "MQTT over TCP, or over WebSocket."),
+    key("address", Kind::Text(&kind::ADDRESS), "`\"127.0.0.1:1883\"`", "Address and port; port 0 lets the system choose."),
+    key("protocol", Kind::Choice(&["mqtt", "websocket"]), "`\"mqtt\"`", "MQTT over TCP, or over WebSocket."),
     key("tls", Kind::Table(&LISTENER_TLS), "", "Encryption."),
 };
 
@@ -139,7 +144,7 @@ static ACL: Table = Table {
     keys: &[
         key("user", Kind::Text(&kind::TEXT), "", "The user that it is about."),
         key("client", Kind::Text(&kind::TEXT), "", "The client identifier that it is about."),
-        key("anonymous", Kind::Switch, "false", "It is about clients without a user name."),
+        key("anonymous", Kind::Switch, "`false`", "It is about clients without a user name."),
         key("allow", RIGHT, "", "What is allowed."),
         key("deny", RIGHT, "", "What is forbidden."),
         key(
@@ -156,7 +161,7 @@ static JOURNAL: Table = Table {
         key(
             "commit_interval_ms",
             Kind::Number(0, 3_600_000),
-            "1000",
+            "`1000`",
             "How long a reading may wait for its place on disk, so that an SD card sees few writes. Acknowledgements never wait for it.",
         ),
         key(
@@ -165,11 +170,11 @@ static JOURNAL: Table = Table {
             "the smaller of 1 GiB and 10 % of what is free",
             "How large the journal may grow on disk.",
         ),
-        key("max_age", Kind::Duration, "\"30d\"", "Older messages are dropped, and counted."),
+        key("max_age", Kind::Duration, "`\"30d\"`", "Older messages are dropped, and counted."),
         key(
             "when_full",
             Kind::Choice(&["drop-oldest", "drop-newest", "block", "keep-latest"]),
-            "\"drop-oldest\"",
+            "`\"drop-oldest\"`",
             "What happens at `max_bytes`: the oldest go, the newest are refused, publishers wait, or the latest of each topic is kept.",
         ),
     ],
@@ -208,21 +213,14 @@ static SENSOR: Table = Table {
         key(
             "columns",
             Kind::Texts(&kind::MEASUREMENT),
-            "[]",
+            "`[]`",
             "For `csv`: the measurement of each column; an empty text skips one.",
         ),
         key(
             "map",
             Kind::Map(&kind::MEASUREMENT),
-            "{}",
+            "`{}`",
             "For `json-lines` and `key-value`: from the device's name to the measurement.",
-        ),
-        key("pattern", Kind::Text(&kind::PATTERN), "", "For `regex`: a group of each measurement's name."),
-        key(
-            "eep",
-            Kind::Map(&kind::TEXT),
-            "{}",
-            "For `enocean-esp3`: from a sender to its equipment profile.",
         ),
     ],
 };
@@ -230,7 +228,7 @@ static SENSOR: Table = Table {
 static UPLINK: Table = Table {
     keys: &[
         key("url", Kind::Text(&kind::URL), "", "The server: mqtt, mqtts, ws or wss, host and port."),
-        key("version", Kind::Choice(&["5", "3.1.1"]), "\"5\"", "The MQTT version to speak."),
+        key("version", Kind::Choice(&["5", "3.1.1"]), "`\"5\"`", "The MQTT version to speak."),
         key(
             "client_id",
             Kind::Text(&kind::TEXT),
@@ -247,7 +245,7 @@ static UPLINK: Table = Table {
         key(
             "keep_alive_seconds",
             Kind::Number(0, 65_535),
-            "60",
+            "`60`",
             "A dead link is found within 1.5 times this; 0 turns it off.",
         ),
         key("tls", Kind::Table(&UPLINK_TLS), "", "Encryption beyond what the URL says."),
@@ -268,22 +266,22 @@ static UPLINK: Table = Table {
         key(
             "order",
             Kind::Choice(&["fifo", "live-first"]),
-            "\"fifo\"",
+            "`\"fifo\"`",
             "Whether fresh messages pass the backlog after an outage.",
         ),
         key(
             "durability",
             Kind::Choice(&["disk", "either"]),
-            "\"disk\"",
+            "`\"disk\"`",
             "`either`: what the server has acknowledged in time is never written to disk.",
         ),
         key(
             "forward",
             Kind::Rules(&FORWARD),
-            "[\"tidegate/#\"]",
+            "`[\"tidegate/#\"]`",
             "What goes up. The first that matches a message decides.",
         ),
-        key("receive", Kind::Texts(&kind::TOPIC_FILTER), "[]", "What comes down."),
+        key("receive", Kind::Texts(&kind::TOPIC_FILTER), "`[]`", "What comes down."),
     ],
 };
 
@@ -309,11 +307,11 @@ static FORWARD: Table = Table {
             "their own topic",
             "Where they go: a topic, or `PREFIX/#`, where `#` stands for what the filter's `#` matched.",
         ),
-        key("qos", Kind::Number(0, 2), "1", "The highest quality of service upstream."),
+        key("qos", Kind::Number(0, 2), "`1`", "The highest quality of service upstream."),
         key(
             "priority",
             Kind::Choice(&["alarm", "normal", "bulk"]),
-            "\"normal\"",
+            "`\"normal\"`",
             "Which goes first after an outage.",
         ),
     ],
@@ -323,7 +321,7 @@ static BLE: Table = Table {
     keys: &[key(
         "auto",
         Kind::Texts(&kind::NAME),
-        "[]",
+        "`[]`",
         "Families of devices that are published without being named one by one.",
     )],
 };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::journal::WhenFull;
 use crate::limits::{Limits, PACKET_BYTES_MAX};
 use crate::mqtt::{ProtocolVersion, QoS};
 
@@ -349,4 +350,31 @@ fn the_schema_agrees_with_the_limits_of_the_program() {
     let file = format!("[broker]\nmax_packet_bytes = {}\n", PACKET_BYTES_MAX + 1);
     error("broker.max_packet_bytes", &(PACKET_BYTES_MAX + 1).to_string(), "out of range", &file);
     assert_eq!(problems(&format!("[broker]\nmax_packet_bytes = {PACKET_BYTES_MAX}\n")), []);
+}
+
+/// The defaults that the schema states as code, between backticks.
+fn stated_defaults(table: &schema::Table) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let code = |default: &'static str| {
+        default.strip_prefix('`')?.strip_suffix('`').filter(|code| !code.contains('`'))
+    };
+    table.keys.iter().filter_map(move |key| Some((key.name, code(key.default)?)))
+}
+
+#[test]
+fn the_defaults_that_the_schema_states_are_those_of_the_program() {
+    for (base, path) in [
+        ("[gateway]\n", "gateway"),
+        ("[broker]\n", "broker"),
+        ("[journal]\n", "journal"),
+        (SENSOR, "sensor"),
+        (UPLINK, "uplink"),
+    ] {
+        let key = schema::ROOT.key(path).unwrap();
+        let (kind::Kind::Table(table) | kind::Kind::Named(table)) = &key.kind else { unreachable!("{path}") };
+        let without = read(base).unwrap().config;
+        for (name, default) in stated_defaults(table) {
+            let with = read(&format!("{base}{name} = {default}\n")).unwrap().config;
+            assert_eq!(with, without, "{path}.{name} = {default}");
+        }
+    }
 }

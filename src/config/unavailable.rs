@@ -63,7 +63,7 @@ const LIST: &[Unavailable] = &[
     warning("uplink.*.order", When::Text("live-first"), "live-first order"),
     warning("uplink.*.durability", When::Text("either"), "forwarding before the disk"),
     warning("uplink.*.forward.*.priority", When::Present, "priorities"),
-    warning("journal.when_full", When::Text("keep-latest"), "keeping the latest only"),
+    warning("journal.when_full", When::Text("keep-latest"), "keep-latest; the oldest are dropped instead"),
     warning("http", When::Present, "the dashboard"),
 ];
 

@@ -1,22 +1,20 @@
 //! Listeners together: one address each, and nobody lets strangers in by accident.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::config::kind;
 use crate::config::report::Problem;
 use crate::config::section::Section;
 use crate::config::tree::{Node, Table};
 
-use super::missing;
+/// Where a listener listens that says nothing else.
+pub(in crate::config) const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
 
 pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) {
     let broker = Section::of_root(root, "broker");
     let listeners = Section::all(root.get("listener").map_or(&[][..], Node::elements), "listener");
     let mut seen: Vec<(SocketAddr, &Section<'_>)> = Vec::new();
     for listener in &listeners {
-        if listener.node("address").is_none() {
-            problems.push(missing(listener, "address", "for example \"127.0.0.1:1883\""));
-        }
         let Some(address) = listener.text("address").and_then(|text| kind::address(text).ok()) else {
             continue;
         };
@@ -58,6 +56,11 @@ fn check_anonymous(listener: &Section<'_>, broker: &Section<'_>, address: Socket
         .help("if that is meant, write allow_anonymous = true in this [[listener]]")
     };
     Some(problem)
+}
+
+/// Where a listener listens; `None` when that is not written as an address is.
+pub(in crate::config) fn address(listener: &Section<'_>) -> Option<SocketAddr> {
+    listener.node("address").map_or(Some(DEFAULT), |node| kind::address(node.as_text()?).ok())
 }
 
 /// Whether clients may come without a user name: what `[broker]` allows holds for loopback only.

@@ -2,7 +2,7 @@
 //!
 //! Values that do not fit their key are passed over here: [`super::check`] has reported them.
 
-mod listeners;
+pub(super) mod listeners;
 mod sensors;
 mod uplinks;
 
@@ -12,7 +12,6 @@ use super::report::Problem;
 use super::section::Section;
 use super::tree::Table;
 
-pub(super) use listeners::anonymous_allowed;
 pub(super) use uplinks::DEFAULT_FORWARD;
 
 /// Reports everything that is wrong with the file as a whole.

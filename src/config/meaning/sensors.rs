@@ -14,17 +14,13 @@ use super::missing;
 const WAYS: [&str; 3] = ["serial", "modbus", "ble"];
 
 /// Keys that make sense with one of the ways only.
-const BELONGS: [(&str, &[&str]); 10] = [
+const BELONGS: [(&str, &[&str]); 6] = [
     ("unit", &["modbus"]),
     ("key", &["ble"]),
     ("baud", &["serial", "modbus"]),
     ("format", &["serial", "modbus"]),
     ("columns", &["serial"]),
     ("map", &["serial"]),
-    ("pattern", &["serial"]),
-    ("eep", &["serial"]),
-    ("profile", &["serial", "modbus", "ble"]),
-    ("ble", &["ble"]),
 ];
 
 pub(super) fn check(root: &Table, folder: &Folder, profiles: &Profiles, problems: &mut Vec<Problem>) {
