@@ -31,8 +31,6 @@ mod reader;
 mod reason_code;
 mod suback;
 mod subscribe;
-#[cfg(test)]
-mod tests;
 mod topic;
 mod unsuback;
 mod unsubscribe;
