@@ -1,1 +1,27 @@
-//! From bytes of a device to readings: framers, profiles and decoders.
+//! What devices say: bytes of a serial line become frames, frames become measurements.
+//!
+//! A device is data: a [`Profile`] says how its frames are recognised, what the bytes mean, how it is polled, and
+//! carries captured frames with the readings they must give. [`Listener`] is the whole way for one port:
+//! bytes → [`Framer`] → frame → [`Decoder`] → [`Measurements`] or a [`Problem`].
+//!
+//! Never touches a port, a clock, a file or a log; never gives a measurement from a frame whose checksum is wrong.
+
+mod checksum;
+mod decoder;
+mod framer;
+mod listener;
+mod number;
+mod poll;
+mod problem;
+mod profile;
+#[cfg(test)]
+mod tests;
+
+pub use decoder::Measurements;
+pub use listener::{Found, Listener};
+pub use poll::{PollAction, PollPlan};
+pub use problem::{Problem, ProblemKind};
+pub use profile::{
+    Capture, Library, LibraryError, Options, OptionsError, Parity, Poll, Profile, ProfileError, SerialFormat,
+    SerialSettings, hex, nearest,
+};

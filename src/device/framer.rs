@@ -1,0 +1,301 @@
+//! Finds frames in a stream of bytes that may be split, damaged or joined anywhere.
+//!
+//! A candidate that fails (checksum, closing bytes, impossible length) costs one byte: the search goes on at the
+//! next, so that a whole frame behind or inside a broken one is never lost. Memory is bounded by the longest frame
+//! of the profile. Lines, which have no opening bytes to find again, go on behind the next line's end instead.
+//!
+//! Never interprets what a frame says, and gives out none whose checksum does not hold.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::checksum::Checksum;
+use super::number::NumberType;
+use super::problem::{Problem, ProblemKind};
+
+/// How the frames of a device are recognised.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Framing {
+    /// The bytes that open a frame; empty: a frame begins where the last one ended.
+    pub(super) start: Vec<u8>,
+    /// Where it ends.
+    pub(super) length: LengthRule,
+    /// The bytes that close a frame, part of it.
+    pub(super) end: Vec<u8>,
+    /// The fewest bytes that a frame has.
+    pub(super) shortest: usize,
+    /// The most bytes that a frame has.
+    pub(super) longest: usize,
+    /// What guards it.
+    pub(super) checksum: Option<Checksum>,
+    /// After this silence inside a frame its rest does not come any more.
+    pub(super) gap: Option<Duration>,
+}
+
+/// Where a frame ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum LengthRule {
+    /// Every frame has as many bytes.
+    Fixed(usize),
+    /// A number in the frame says it.
+    Field(LengthField),
+    /// With the first occurrence of the closing bytes.
+    UntilEnd,
+}
+
+/// A number in a frame that says how long it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct LengthField {
+    /// Where it stands, counted from the start.
+    pub(super) at: usize,
+    /// How it is written.
+    pub(super) number: NumberType,
+    /// Bytes of the frame that it does not count.
+    pub(super) add: i64,
+}
+
+/// What can be said of the bytes at hand.
+enum Verdict {
+    /// No frame begins in so many bytes.
+    Garbage(usize),
+    /// More bytes are needed.
+    Incomplete,
+    /// So many bytes are a frame.
+    Whole(usize),
+    /// So many bytes are an empty line.
+    Blank(usize),
+    /// What looked like a frame is none; the search goes on behind so many bytes.
+    Broken(usize, Problem),
+    /// A line is longer than any may be; it goes on until its end.
+    Overlong,
+}
+
+/// Collects the bytes of one port and hands out whole frames.
+#[derive(Debug)]
+pub(super) struct Framer {
+    framing: Arc<Framing>,
+    buffer: Vec<u8>,
+    /// How many bytes of the candidate at the buffer's start were searched for its closing bytes.
+    searched: usize,
+    /// An overlong line is being thrown away.
+    skipping_line: bool,
+}
+
+impl Framer {
+    /// A framer that has heard nothing yet.
+    pub(super) fn new(framing: Arc<Framing>) -> Framer {
+        Framer { framing, buffer: Vec::new(), searched: 0, skipping_line: false }
+    }
+
+    /// Takes bytes as they arrived, split anywhere, and gives every frame and every problem found in them to
+    /// `found`, in order.
+    pub(super) fn push(&mut self, bytes: &[u8], found: &mut impl FnMut(Result<&[u8], Problem>)) {
+        let framing = Arc::clone(&self.framing);
+        for piece in bytes.chunks(framing.longest.max(1)) {
+            self.buffer.extend_from_slice(piece);
+            self.scan(&framing, found);
+        }
+    }
+
+    /// The line fell silent, was closed or ended: no candidate can become whole any more. Whole frames that stood
+    /// inside one are found.
+    pub(super) fn silence(&mut self, found: &mut impl FnMut(Result<&[u8], Problem>)) {
+        let framing = Arc::clone(&self.framing);
+        let mut told = self.skipping_line;
+        while !self.buffer.is_empty() {
+            if !told {
+                let detail = format!("a frame broke off after {} bytes", self.buffer.len());
+                found(Err(Problem::new(ProblemKind::Truncated, detail)));
+                told = true;
+            }
+            let dropped = if framing.is_line() { self.buffer.len() } else { 1 };
+            self.discard(dropped);
+            self.scan(&framing, found);
+        }
+        self.skipping_line = false;
+    }
+
+    /// Whether a frame has begun and waits for more bytes.
+    pub(super) fn is_inside_frame(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// How long the inside of a frame may be silent.
+    pub(super) fn gap(&self) -> Option<Duration> {
+        self.framing.gap
+    }
+
+    fn discard(&mut self, count: usize) {
+        self.buffer.drain(..count.min(self.buffer.len()));
+        self.searched = 0;
+    }
+
+    fn scan(&mut self, framing: &Framing, found: &mut impl FnMut(Result<&[u8], Problem>)) {
+        // One move of the buffer for all that this piece holds.
+        let mut done = 0;
+        loop {
+            let pending = self.buffer.get(done..).unwrap_or_default();
+            if pending.is_empty() {
+                break;
+            }
+            if self.skipping_line {
+                match find(pending, &framing.end, 0) {
+                    Some(at) => {
+                        done += at + framing.end.len();
+                        self.skipping_line = false;
+                    }
+                    None => {
+                        done += pending.len().saturating_sub(framing.end.len().saturating_sub(1));
+                        break;
+                    }
+                }
+                continue;
+            }
+            let verdict = framing.inspect(pending, &mut self.searched);
+            if !matches!(verdict, Verdict::Incomplete) {
+                self.searched = 0;
+            }
+            match verdict {
+                Verdict::Incomplete => break,
+                Verdict::Garbage(count) | Verdict::Blank(count) => done += count,
+                Verdict::Whole(length) => {
+                    found(Ok(pending.get(..length).unwrap_or_default()));
+                    done += length;
+                }
+                Verdict::Broken(count, problem) => {
+                    found(Err(problem));
+                    done += count;
+                }
+                Verdict::Overlong => {
+                    self.skipping_line = true;
+                    let detail = format!("a line has more than {} bytes", framing.longest);
+                    found(Err(Problem::new(ProblemKind::TooLong, detail)));
+                }
+            }
+        }
+        self.buffer.drain(..done.min(self.buffer.len()));
+    }
+}
+
+impl Framing {
+    /// Judges the bytes at hand, which are not empty.
+    fn inspect(&self, pending: &[u8], searched: &mut usize) -> Verdict {
+        match self.garbage(pending) {
+            0 => {}
+            count => return Verdict::Garbage(count),
+        }
+        if pending.len() < self.start.len() {
+            return Verdict::Incomplete;
+        }
+        let length = match self.length {
+            LengthRule::Fixed(length) => length,
+            LengthRule::Field(field) => match field.read(pending) {
+                None => return Verdict::Incomplete,
+                Some(length) if (self.shortest..=self.longest).contains(&length) => length,
+                Some(length) => {
+                    let detail = format!(
+                        "a frame of {length} bytes is announced, it has {} to {}",
+                        self.shortest, self.longest
+                    );
+                    return Verdict::Broken(1, Problem::new(ProblemKind::Length, detail));
+                }
+            },
+            LengthRule::UntilEnd => match self.until_end(pending, searched) {
+                Ok(length) => length,
+                Err(verdict) => return verdict,
+            },
+        };
+        let Some(frame) = pending.get(..length) else {
+            return Verdict::Incomplete;
+        };
+        self.judge(frame)
+    }
+
+    /// How many bytes at the front cannot begin a frame.
+    fn garbage(&self, pending: &[u8]) -> usize {
+        let Some(first) = self.start.first() else {
+            return 0;
+        };
+        let mut from = 0;
+        while let Some(rest) = pending.get(from..) {
+            let Some(at) = rest.iter().position(|byte| byte == first) else {
+                return pending.len();
+            };
+            from += at;
+            let candidate = pending.get(from..).unwrap_or_default();
+            let known = candidate.len().min(self.start.len());
+            if candidate.get(..known) == self.start.get(..known) {
+                return from;
+            }
+            from += 1;
+        }
+        pending.len()
+    }
+
+    /// The length of a frame that its closing bytes end.
+    fn until_end(&self, pending: &[u8], searched: &mut usize) -> Result<usize, Verdict> {
+        let from = (*searched).max(self.start.len());
+        let length = find(pending, &self.end, from).map(|at| at + self.end.len());
+        match length {
+            Some(length) if length <= self.longest => Ok(length),
+            None if pending.len() < self.longest => {
+                // The closing bytes may be cut in two.
+                *searched = pending.len().saturating_sub(self.end.len().saturating_sub(1));
+                Err(Verdict::Incomplete)
+            }
+            _ if self.is_line() => Err(Verdict::Overlong),
+            _ => {
+                let detail = format!("nothing ends the frame within {} bytes", self.longest);
+                Err(Verdict::Broken(1, Problem::new(ProblemKind::TooLong, detail)))
+            }
+        }
+    }
+
+    /// Judges what has the length of a frame.
+    fn judge(&self, frame: &[u8]) -> Verdict {
+        // Where nothing marks the start of a line, the next begins behind this one.
+        let resync = if self.is_line() { frame.len() } else { 1 };
+        if self.is_line() && frame.iter().all(u8::is_ascii_whitespace) {
+            return Verdict::Blank(frame.len());
+        }
+        if frame.len() < self.shortest {
+            let detail = format!("the frame has {} bytes, it has at least {}", frame.len(), self.shortest);
+            return Verdict::Broken(resync, Problem::new(ProblemKind::Length, detail));
+        }
+        if !frame.ends_with(&self.end) {
+            let detail = "the frame does not end as it must";
+            return Verdict::Broken(resync, Problem::new(ProblemKind::End, detail));
+        }
+        match self.checksum.as_ref().map_or(Ok(()), |checksum| checksum.verify(frame)) {
+            Ok(()) => Verdict::Whole(frame.len()),
+            Err(problem) => Verdict::Broken(resync, problem),
+        }
+    }
+
+    /// Whether frames are what stands between two ends.
+    fn is_line(&self) -> bool {
+        self.start.is_empty() && self.length == LengthRule::UntilEnd
+    }
+}
+
+impl LengthField {
+    /// The length of the frame that begins here; a negative one counts as 0, which no frame has.
+    fn read(self, pending: &[u8]) -> Option<usize> {
+        let bytes = pending.get(self.at..self.at + self.number.bytes)?;
+        let said = i64::try_from(self.number.unsigned(bytes)).unwrap_or(i64::MAX);
+        Some(usize::try_from(said.saturating_add(self.add)).unwrap_or(0))
+    }
+}
+
+/// Where `needle`, which is not empty, first stands in `bytes` at or behind `from`.
+fn find(bytes: &[u8], needle: &[u8], from: usize) -> Option<usize> {
+    let (first, rest) = needle.split_first()?;
+    let mut from = from;
+    loop {
+        let at = from + bytes.get(from..)?.iter().position(|byte| byte == first)?;
+        if bytes.get(at + 1..).is_some_and(|behind| behind.starts_with(rest)) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}

@@ -1,0 +1,74 @@
+//! The whole way of one port: bytes in, measurements and problems out.
+//!
+//! Never touches the port itself; it is told when the line is silent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::decoder::{Decoder, Measurements};
+use super::framer::Framer;
+use super::problem::{Problem, ProblemKind};
+use super::profile::Profile;
+
+/// What was found in the bytes of a device.
+pub type Found = Result<Measurements, Problem>;
+
+/// Listens to one device as its [`Profile`] says.
+#[derive(Debug)]
+pub struct Listener {
+    profile: Arc<Profile>,
+    framer: Framer,
+}
+
+impl Listener {
+    /// A listener that has heard nothing yet.
+    #[must_use]
+    pub fn new(profile: Arc<Profile>) -> Listener {
+        let framer = Framer::new(Arc::clone(&profile.framing));
+        Listener { profile, framer }
+    }
+
+    /// Takes bytes as they arrived, split anywhere, and gives what is found in them to `found`, in order.
+    ///
+    /// A frame of which a part is bad gives its problems first and then what is good of it.
+    pub fn push(&mut self, bytes: &[u8], found: &mut impl FnMut(Found)) {
+        let decoder = &self.profile.decoder;
+        self.framer.push(bytes, &mut |frame| interpret(decoder, frame, found));
+    }
+
+    /// The line fell silent for [`Listener::gap`], was closed, or ended: nothing that has begun becomes whole.
+    pub fn silence(&mut self, found: &mut impl FnMut(Found)) {
+        let decoder = &self.profile.decoder;
+        self.framer.silence(&mut |frame| interpret(decoder, frame, found));
+    }
+
+    /// How long the line may be silent before [`Listener::silence`] is due; `None` while no frame has begun, and
+    /// for devices whose frames may take their time.
+    #[must_use]
+    pub fn gap(&self) -> Option<Duration> {
+        self.framer.gap().filter(|_| self.framer.is_inside_frame())
+    }
+
+    /// As what it listens.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+}
+
+fn interpret(decoder: &Decoder, frame: Result<&[u8], Problem>, found: &mut impl FnMut(Found)) {
+    let frame = match frame {
+        Ok(frame) => frame,
+        Err(problem) => return found(Err(problem)),
+    };
+    let decoded = decoder.decode(frame);
+    let nothing_said = decoded.problems.is_empty();
+    for problem in decoded.problems {
+        found(Err(problem));
+    }
+    if !decoded.measurements.is_empty() {
+        found(Ok(decoded.measurements));
+    } else if nothing_said && !decoded.absent {
+        found(Err(Problem::new(ProblemKind::Nothing, "the frame holds nothing that the profile names")));
+    }
+}

@@ -1,0 +1,135 @@
+//! From what is written to what is meant: checks a whole profile file and finds every mistake.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use toml::Spanned;
+
+use super::error::Mistakes;
+use super::{
+    Capture, Poll, Profile, ProfileError, SerialFormat, SerialSettings, fields, framing, hex, schema,
+};
+use crate::device::number;
+use crate::reading::Value;
+
+pub(super) fn compile(id: &str, file: &str, text: &str) -> Result<Profile, Vec<ProfileError>> {
+    let mut mistakes = Mistakes::new(file, text);
+    let document: schema::Document = match toml::from_str(text) {
+        Ok(document) => document,
+        Err(error) => {
+            mistakes.add_toml(&error);
+            return Err(mistakes.into_found());
+        }
+    };
+    let framing = framing::compile(&document.frame, &mut mistakes);
+    let decoder = fields::compile(&document.decode, &document.field, framing.as_ref(), &mut mistakes);
+    let serial = serial(&document.serial, &mut mistakes);
+    let polls: Vec<Poll> = document.poll.iter().filter_map(|one| poll(one, &mut mistakes)).collect();
+    let captures: Vec<Capture> =
+        document.capture.into_iter().filter_map(|one| capture(one.into_inner(), &mut mistakes)).collect();
+    let found = mistakes.into_found();
+    match (framing, decoder, serial) {
+        (Some(framing), Some(decoder), Some(serial)) if found.is_empty() => Ok(Profile {
+            id: id.into(),
+            vendor: document.device.vendor,
+            model: document.device.model,
+            about: document.device.about,
+            sources: document.device.sources,
+            wiring: document.device.wiring,
+            serial,
+            polls,
+            captures,
+            framing: Arc::new(framing),
+            decoder,
+        }),
+        _ => {
+            assert!(!found.is_empty(), "a part of a profile is missing only with a mistake that says why");
+            Err(found)
+        }
+    }
+}
+
+fn serial(serial: &schema::Serial, mistakes: &mut Mistakes<'_>) -> Option<SerialSettings> {
+    let baud = *serial.baud.get_ref();
+    if baud == 0 {
+        mistakes.add(serial.baud.span(), "a line has at least 1 bit per second", None);
+    }
+    let Some(written) = &serial.format else {
+        return SerialFormat::parse("8N1").map(|format| SerialSettings { baud, format });
+    };
+    let format = SerialFormat::parse(written.get_ref());
+    if format.is_none() {
+        let hint = "data bits (5 to 8), parity (N, E or O), stop bits (1 or 2): \"8N1\"".to_owned();
+        mistakes.add(written.span(), format!("{:?} is no serial format", written.get_ref()), Some(hint));
+    }
+    format.map(|format| SerialSettings { baud, format })
+}
+
+fn poll(poll: &schema::Poll, mistakes: &mut Mistakes<'_>) -> Option<Poll> {
+    let send = bytes(&poll.send, mistakes)?;
+    let interval = Duration::from_millis(*poll.interval_ms.get_ref());
+    let timeout = Duration::from_millis(*poll.timeout_ms.get_ref());
+    if timeout.is_zero() || timeout > interval {
+        let message = "an answer may take at least 1 ms, and at most until the next request";
+        mistakes.add(poll.timeout_ms.span(), message, None);
+        return None;
+    }
+    Some(Poll { send: Bytes::from(send), interval, timeout })
+}
+
+/// Bytes in hexadecimal, at least one.
+pub(super) fn bytes(written: &Spanned<String>, mistakes: &mut Mistakes<'_>) -> Option<Vec<u8>> {
+    let bytes = hex(written.get_ref()).filter(|bytes| !bytes.is_empty());
+    if bytes.is_none() {
+        let hint = "two digits for each byte: \"AA C0\"".to_owned();
+        mistakes.add(written.span(), "these are no bytes in hexadecimal", Some(hint));
+    }
+    bytes
+}
+
+fn capture(capture: schema::Capture, mistakes: &mut Mistakes<'_>) -> Option<Capture> {
+    let span = capture.gives.span();
+    if capture.source.get_ref().trim().is_empty() {
+        mistakes.add(capture.source.span(), "a capture says where it comes from", None);
+    }
+    let bytes = match (&capture.bytes, capture.text) {
+        (Some(written), None) => bytes(written, mistakes)?,
+        (None, Some(text)) => text.into_bytes(),
+        _ => {
+            mistakes.add(span, "a capture has either bytes or text", None);
+            return None;
+        }
+    };
+    let mut gives = Vec::new();
+    for table in capture.gives.into_inner() {
+        gives.push(expected(table, &span, mistakes)?);
+    }
+    let source = capture.source.into_inner();
+    Some(Capture { bytes, options: capture.options, gives, source })
+}
+
+fn expected(
+    table: toml::Table,
+    span: &Range<usize>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<BTreeMap<String, Value>> {
+    let mut reading = BTreeMap::new();
+    for (name, value) in table {
+        let value = match value {
+            toml::Value::Integer(number) => Value::Number(number::from_i64(number)),
+            toml::Value::Float(number) => Value::Number(number),
+            toml::Value::Boolean(on) => Value::Switch(on),
+            toml::Value::String(text) => Value::Text(text.into()),
+            _ => {
+                let message = format!("{name} must be a number, true, false or a text");
+                mistakes.add(span.clone(), message, None);
+                return None;
+            }
+        };
+        reading.insert(name, value);
+    }
+    Some(reading)
+}

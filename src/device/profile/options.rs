@@ -1,0 +1,134 @@
+//! What a user may say of one sensor beside its profile: names for columns and keys, another speed.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Profile, SerialFormat};
+use crate::device::decoder::{Decoder, JsonField, KeyValueField, Meaning, Path};
+use crate::reading::MeasurementName;
+
+/// Keys of `[sensor.NAME]` that complete or change its profile.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Bits per second, instead of the profile's.
+    pub baud: Option<u32>,
+    /// `8N1`, instead of the profile's.
+    pub format: Option<String>,
+    /// The names of a line's columns in order; `""` and `"-"` pass one over.
+    pub columns: Option<Vec<String>>,
+    /// What stands between two columns: one character.
+    pub separator: Option<String>,
+    /// The device's key, or path of keys, to the name of the measurement. With a map nothing else is taken.
+    pub map: Option<BTreeMap<String, String>>,
+    /// How often the device is asked, instead of the profile's.
+    pub interval_ms: Option<u64>,
+}
+
+/// An option that does not fit the profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct OptionsError {
+    /// Which key is wrong, or is missing.
+    pub key: &'static str,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Profile {
+    /// This profile as one sensor's options complete it.
+    ///
+    /// # Errors
+    /// When an option does not fit the profile, or one that it needs is missing.
+    pub fn with_options(mut self, options: &Options) -> Result<Profile, OptionsError> {
+        if let Some(baud) = options.baud {
+            check(baud > 0, "baud", || "a line has at least 1 bit per second".to_owned())?;
+            self.serial.baud = baud;
+        }
+        if let Some(format) = &options.format {
+            self.serial.format = SerialFormat::parse(format)
+                .ok_or_else(|| wrong("format", format!("{format:?} is not written as 8N1 or 7E1 is")))?;
+        }
+        if let Some(interval_ms) = options.interval_ms {
+            let id = &self.id;
+            check(interval_ms > 0, "interval_ms", || "the interval is at least 1 ms".to_owned())?;
+            check(!self.polls.is_empty(), "interval_ms", || {
+                format!("a device of profile {id} speaks by itself, it is not asked")
+            })?;
+            for poll in &mut self.polls {
+                poll.interval = std::time::Duration::from_millis(interval_ms);
+            }
+        }
+        self.name_columns(options)?;
+        self.name_keys(options)?;
+        Ok(self)
+    }
+
+    fn name_columns(&mut self, options: &Options) -> Result<(), OptionsError> {
+        let Decoder::Csv(csv) = &mut self.decoder else {
+            let given = [("columns", options.columns.is_some()), ("separator", options.separator.is_some())];
+            return match given.into_iter().find(|(_, is_given)| *is_given) {
+                Some((key, _)) => Err(wrong(key, format!("profile {} has no columns", self.id))),
+                None => Ok(()),
+            };
+        };
+        if let Some(separator) = &options.separator {
+            let mut characters = separator.chars();
+            csv.separator = match (characters.next(), characters.next()) {
+                (Some(character), None) => character,
+                _ => return Err(wrong("separator", "the separator is one character".to_owned())),
+            };
+        }
+        if let Some(columns) = &options.columns {
+            csv.columns.clear();
+            for (index, column) in columns.iter().enumerate() {
+                let passed_over = matches!(column.as_str(), "" | "-");
+                check(
+                    passed_over || !columns.iter().take(index).any(|known| known == column),
+                    "columns",
+                    || format!("two columns are called {column:?}"),
+                )?;
+                let meaning = if passed_over { None } else { Some(Meaning::plain(name("columns", column)?)) };
+                csv.columns.push(meaning);
+            }
+        }
+        check(csv.columns.iter().any(Option::is_some), "columns", || {
+            "the columns have no names: columns = [\"temperature\", \"humidity\"]".to_owned()
+        })
+    }
+
+    fn name_keys(&mut self, options: &Options) -> Result<(), OptionsError> {
+        let Some(map) = &options.map else {
+            return Ok(());
+        };
+        check(!map.is_empty(), "map", || "the map is empty: map = { T = \"temperature\" }".to_owned())?;
+        for (key, to) in map {
+            let meaning = Meaning::plain(name("map", to)?);
+            match &mut self.decoder {
+                Decoder::Json(json) => {
+                    json.fields.retain(|known| known.meaning.name != meaning.name);
+                    json.fields.push(JsonField { meaning, path: Path::parse(key) });
+                }
+                Decoder::KeyValue(pairs) => {
+                    pairs.fields.retain(|known| known.meaning.name != meaning.name && known.key != *key);
+                    pairs.fields.push(KeyValueField { key: key.clone(), meaning });
+                }
+                _ => return Err(wrong("map", format!("profile {} has no keys to map", self.id))),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name(key: &'static str, text: &str) -> Result<MeasurementName, OptionsError> {
+    super::fields::measurement_name(text).map_err(|message| wrong(key, message))
+}
+
+fn check(good: bool, key: &'static str, message: impl FnOnce() -> String) -> Result<(), OptionsError> {
+    if good { Ok(()) } else { Err(wrong(key, message())) }
+}
+
+fn wrong(key: &'static str, message: String) -> OptionsError {
+    OptionsError { key, message }
+}

@@ -1,0 +1,127 @@
+//! What may be written in a profile file: the keys, and nothing of their meaning.
+//!
+//! `docs/profiles.md` names every key that stands here; a test compares the two.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Options;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    pub(super) device: Device,
+    pub(super) serial: Serial,
+    pub(super) frame: Spanned<Frame>,
+    #[serde(default)]
+    pub(super) decode: Decode,
+    #[serde(default)]
+    pub(super) poll: Vec<Poll>,
+    #[serde(default)]
+    pub(super) field: Vec<Spanned<Field>>,
+    #[serde(default)]
+    pub(super) capture: Vec<Spanned<Capture>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Device {
+    #[serde(default)]
+    pub(super) vendor: String,
+    pub(super) model: String,
+    pub(super) about: String,
+    #[serde(default)]
+    pub(super) sources: Vec<String>,
+    pub(super) wiring: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Serial {
+    pub(super) baud: Spanned<u32>,
+    pub(super) format: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Frame {
+    pub(super) start: Option<Spanned<String>>,
+    pub(super) length: Option<Spanned<usize>>,
+    pub(super) length_field: Option<Spanned<LengthField>>,
+    pub(super) end: Option<Spanned<String>>,
+    pub(super) shortest: Option<Spanned<usize>>,
+    pub(super) longest: Option<Spanned<usize>>,
+    pub(super) checksum: Option<Spanned<Checksum>>,
+    pub(super) gap_ms: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LengthField {
+    pub(super) at: usize,
+    #[serde(rename = "type")]
+    pub(super) number: Spanned<String>,
+    #[serde(default)]
+    pub(super) add: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Checksum {
+    pub(super) kind: Spanned<String>,
+    pub(super) over: Spanned<String>,
+    pub(super) at: Spanned<i32>,
+    pub(super) order: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) hex: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Decode {
+    #[serde(rename = "as")]
+    pub(super) encoding: Option<Spanned<String>>,
+    pub(super) separator: Option<Spanned<String>>,
+    pub(super) pattern: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Poll {
+    pub(super) send: Spanned<String>,
+    pub(super) interval_ms: Spanned<u64>,
+    pub(super) timeout_ms: Spanned<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Field {
+    pub(super) name: Spanned<String>,
+    pub(super) at: Option<Spanned<i32>>,
+    #[serde(rename = "type")]
+    pub(super) number: Option<Spanned<String>>,
+    pub(super) bit: Option<Spanned<u32>>,
+    pub(super) bits: Option<Spanned<String>>,
+    pub(super) from: Option<Spanned<String>>,
+    #[serde(rename = "as")]
+    pub(super) kind: Option<Spanned<String>>,
+    pub(super) unit: Option<String>,
+    pub(super) scale: Option<Spanned<f64>>,
+    pub(super) add: Option<Spanned<f64>>,
+    pub(super) decimals: Option<Spanned<u8>>,
+    #[serde(default)]
+    pub(super) absent: Vec<f64>,
+    pub(super) min: Option<Spanned<f64>>,
+    pub(super) max: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Capture {
+    pub(super) bytes: Option<Spanned<String>>,
+    pub(super) text: Option<String>,
+    #[serde(default, rename = "with")]
+    pub(super) options: Options,
+    pub(super) gives: Spanned<Vec<toml::Table>>,
+    pub(super) source: Spanned<String>,
+}

@@ -1,0 +1,298 @@
+//! Every profile proves itself, and every framer keeps its promises on damaged streams.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::reading::Value;
+
+const MANIFEST: &str = env!("CARGO_MANIFEST_DIR");
+
+fn shipped(id: &str) -> Arc<Profile> {
+    Arc::new(Library::shipped().profile(id).unwrap())
+}
+
+fn with(id: &str, options: Options) -> Arc<Profile> {
+    Arc::new(Library::shipped().profile(id).unwrap().with_options(&options).unwrap())
+}
+
+/// Readings as text, `name=value ...`, and the labels of problems.
+fn hear(profile: &Arc<Profile>, pieces: &[&[u8]]) -> (Vec<String>, Vec<&'static str>) {
+    let (mut readings, mut problems) = (Vec::new(), Vec::new());
+    let mut take = |found: Found| match found {
+        Ok(measurements) => readings.push(show(&measurements)),
+        Err(problem) => problems.push(problem.kind.label()),
+    };
+    let mut listener = Listener::new(Arc::clone(profile));
+    for piece in pieces {
+        listener.push(piece, &mut take);
+    }
+    listener.silence(&mut take);
+    (readings, problems)
+}
+
+fn show(measurements: &Measurements) -> String {
+    let one = |one: &crate::reading::Measurement| match &one.value {
+        Value::Number(number) => format!("{}={number}", one.name.as_str()),
+        Value::Switch(on) => format!("{}={on}", one.name.as_str()),
+        Value::Text(text) => format!("{}={text:?}", one.name.as_str()),
+    };
+    measurements.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_profile_proves_itself_and_has_a_capture_that_gives_nothing() {
+    let library = Library::shipped();
+    for id in library.names() {
+        let profile = library.profile(id).unwrap_or_else(|error| panic!("{error}"));
+        profile.prove().unwrap_or_else(|wrong| panic!("{}", wrong.join("\n")));
+        assert!(profile.captures.iter().any(|capture| capture.gives.is_empty()), "{id}: none gives nothing");
+        assert!(
+            profile.captures.iter().any(|capture| !capture.gives.is_empty()),
+            "{id}: none gives anything"
+        );
+        assert!(!profile.sources.is_empty(), "{id}: where are its facts from?");
+        if let Some(wiring) = &profile.wiring {
+            assert!(std::path::Path::new(MANIFEST).join(wiring).exists(), "{id}: no file {wiring}");
+        }
+    }
+}
+
+#[test]
+fn every_file_of_hardware_profiles_is_compiled_in() {
+    let folder = std::fs::read_dir(format!("{MANIFEST}/hardware/profiles")).unwrap();
+    let files: BTreeSet<String> =
+        folder.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let library = Library::shipped();
+    assert_eq!(files, library.names().map(str::to_owned).collect());
+}
+
+#[test]
+fn a_json_line_gives_numbers_texts_and_truth_values_but_not_null_or_what_is_nested() {
+    let line =
+        br#"{"t":-3.25,"big":1e3,"open":false,"room":"attic","gone":null,"list":[1],"in":{"t":1},"ts":5}"#;
+    let (readings, problems) = hear(&shipped("json-lines"), &[line, b"\n"]);
+    assert_eq!(readings, [r#"t=-3.25 big=1000 open=false room="attic" device_ts=5"#]);
+    assert!(problems.is_empty(), "{problems:?}");
+}
+
+#[test]
+fn noise_before_a_json_line_does_not_cost_it() {
+    let (readings, _) =
+        hear(&shipped("json-lines"), &[b"\0\xFF\xFE{\"t\":1}\n", b"\xEF\xBB\xBF{\"t\":2}\r\n"]);
+    assert_eq!(readings, ["t=1", "t=2"]);
+}
+
+#[test]
+fn bad_lines_are_counted_by_kind_and_harm_no_other() {
+    let profile = shipped("json-lines");
+    let long = vec![b'x'; crate::limits::FRAME_BYTES + 10];
+    let (readings, problems) = hear(
+        &profile,
+        &[
+            b"{\"t\":1}\n\r\n\n",
+            b"boot\n[1]\n\"a\"\n",
+            &long,
+            b"x{\"t\":9}\n",
+            b"{\"t\":2}\n",
+            b"{\"a\\\"b\":1}\n{}\n{\"t\"",
+        ],
+    );
+    assert_eq!(readings, ["t=1", "t=2"]);
+    assert_eq!(problems, ["syntax", "syntax", "syntax", "too_long", "name", "nothing", "truncated"]);
+
+    let columns = Some(vec!["t".to_owned(), "h".to_owned()]);
+    let (readings, problems) = hear(
+        &with("csv", Options { columns, ..Options::default() }),
+        &[b"1,2,3\n1\n\xFF,2\n x , 2 \n,\n\"1.5\",0x10\n7,8,\n"],
+    );
+    assert_eq!(readings, ["h=2", "t=1.5", "t=7 h=8"]);
+    assert_eq!(problems, ["syntax", "syntax", "encoding", "not_a_number", "not_a_number"]);
+}
+
+#[test]
+fn a_number_keeps_the_digits_that_are_meant() {
+    let text = r#"
+        device = { model = "x", about = "x" }
+        serial = { baud = 9600 }
+        frame = { end = "0A" }
+        decode = { as = "key-value" }
+        field = [
+            { name = "a", scale = 0.1 },
+            { name = "b", scale = 0.0254, unit = "m" },
+            { name = "c", add = -40 },
+            { name = "d", scale = 0.3333333, decimals = 2 },
+            { name = "e", absent = [9999, -1.5] },
+            { name = "f", min = 0, max = 10 },
+        ]
+    "#;
+    let profile = Arc::new(Profile::parse("x", "x.toml", text).unwrap());
+    let (readings, problems) =
+        hear(&profile, &[b"a=1236 b=64 c=71.5 d=1 e=5 f=10\na=-12.5 e=9999 f=11\ne=-1.50\n"]);
+    assert_eq!(readings, ["a=123.6 b=1.6256 c=31.5 d=0.33 e=5 f=10", "a=-1.25"]);
+    assert_eq!(problems, ["out_of_range"], "an absent value is no problem");
+}
+
+/// Where a mistake is, what is wrong, and what was meant.
+fn mistakes(text: &str) -> Vec<String> {
+    let errors = Profile::parse("x", "x.toml", text).unwrap_err();
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn mistakes_name_their_place_and_what_was_meant() {
+    let good = include_str!("../../hardware/profiles/nova-sds011.toml");
+    let line_of = |needle: &str| good.lines().position(|line| line.contains(needle)).unwrap() + 1;
+    let checksum = line_of("checksum");
+    let cases = [
+        (
+            "lenght",
+            "length = 10",
+            "lenght = 10",
+            format!("x.toml:{}:1: unknown field `lenght`", line_of("length = 10")),
+        ),
+        (
+            "sum9",
+            "\"sum8\"",
+            "\"sum9\"",
+            format!("x.toml:{checksum}:21: \"sum9\" is no checksum; did you mean \"sum8\"?"),
+        ),
+        ("outside", "at = 8 ", "at = 10 ", format!("x.toml:{checksum}:49: the checksum stands outside")),
+        ("type", "\"u16le\"", "\"u16\"", "\"u16\" is no type of a number; u8, i8".to_owned()),
+        ("hex", "\"AA C0\"", "\"AA C\"", "these are no bytes in hexadecimal".to_owned()),
+        ("twice", "name = \"pm10\"", "name = \"pm25\"", "there are two fields \"pm25\"".to_owned()),
+        ("field", "at = 4", "at = 9", "the field stands outside of the frame's 10 bytes".to_owned()),
+        ("format", "\"8N1\"", "\"8X1\"", "\"8X1\" is no serial format".to_owned()),
+        (
+            "own",
+            "name = \"pm10\"",
+            "name = \"ts\"",
+            "\"ts\" is a key that the gateway writes itself".to_owned(),
+        ),
+    ];
+    for (case, from, to, expected) in cases {
+        let found = mistakes(&good.replacen(from, to, 1));
+        assert!(found.iter().any(|one| one.contains(&expected)), "{case}: {found:#?} has no {expected:?}");
+    }
+    let both = mistakes(&good.replace("\"sum8\"", "\"sum9\"").replace("\"8N1\"", "\"8X1\""));
+    assert_eq!(both.len(), 2, "mistakes are told all at once: {both:#?}");
+    let broken = mistakes("[device\nmodel = 1");
+    assert!(broken[0].starts_with("x.toml:1:8: "), "{broken:?}");
+}
+
+#[test]
+fn options_that_do_not_fit_name_their_key() {
+    let library = Library::shipped();
+    let wrong = |id: &str, options: Options| library.profile(id).unwrap().with_options(&options).unwrap_err();
+    let map = Some([("T".to_owned(), "temperature".to_owned())].into());
+    let columns = Some(vec!["a".to_owned(), "a".to_owned()]);
+    assert_eq!(wrong("csv", Options::default()).key, "columns");
+    assert_eq!(wrong("csv", Options { columns: columns.clone(), ..Options::default() }).key, "columns");
+    assert_eq!(wrong("json-lines", Options { columns, ..Options::default() }).key, "columns");
+    assert_eq!(wrong("nova-sds011", Options { map, ..Options::default() }).key, "map");
+    assert_eq!(
+        wrong("nova-sds011", Options { interval_ms: Some(1), ..Options::default() }).key,
+        "interval_ms"
+    );
+    assert_eq!(wrong("csv", Options { format: Some("9N1".into()), ..Options::default() }).key, "format");
+    assert!(library.profile("nova-sds01").unwrap_err().to_string().contains("did you mean \"nova-sds011\"?"));
+}
+
+/// What stands between frames on a bad line.
+#[derive(Debug, Clone)]
+enum Piece {
+    Frame(u16, u16),
+    Garbage(Vec<u8>),
+    Cut(usize),
+    BadSum,
+}
+
+fn sds011(pm25: u16, pm10: u16) -> [u8; 10] {
+    let [a, b] = pm25.to_le_bytes();
+    let [c, d] = pm10.to_le_bytes();
+    let sum = [a, b, c, d, 0xA1, 0x60].iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    [0xAA, 0xC0, a, b, c, d, 0xA1, 0x60, sum, 0xAB]
+}
+
+fn pieces() -> impl Strategy<Value = Vec<Piece>> {
+    // Garbage that cannot hold the frame's opening bytes, and cuts that end before the next frame begins: what
+    // must come out is then known exactly.
+    let piece = prop_oneof![
+        4 => (0_u16..9999, 0_u16..9999).prop_map(|(a, b)| Piece::Frame(a, b)),
+        1 => proptest::collection::vec(0_u8..0xC0, 1..20).prop_map(Piece::Garbage),
+        1 => (1_usize..9).prop_map(Piece::Cut),
+        1 => Just(Piece::BadSum),
+    ];
+    proptest::collection::vec(piece, 0..30)
+}
+
+fn stream_of(pieces: &[Piece]) -> (Vec<u8>, Vec<String>) {
+    let (mut stream, mut wanted) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        match piece {
+            Piece::Frame(pm25, pm10) => {
+                stream.extend(sds011(*pm25, *pm10));
+                wanted.push(format!("pm25={} pm10={}", f64::from(*pm25) / 10.0, f64::from(*pm10) / 10.0));
+            }
+            Piece::Garbage(bytes) => stream.extend(bytes),
+            Piece::Cut(length) => stream.extend(&sds011(0x0101, 0x0202)[..*length]),
+            Piece::BadSum => {
+                let mut frame = sds011(0x0101, 0x0202);
+                frame[8] ^= 0x40;
+                stream.extend(frame);
+            }
+        }
+    }
+    (stream, wanted)
+}
+
+/// The bytes cut at the given places.
+fn split<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+    ends.push(bytes.len());
+    ends.sort_unstable();
+    let mut from = 0;
+    ends.into_iter().map(|end| &bytes[std::mem::replace(&mut from, end)..end]).collect()
+}
+
+proptest! {
+    /// Every whole frame comes out, once, in order, and nothing else, however the stream is damaged and split.
+    #[test]
+    fn whole_frames_survive_any_neighbour_and_any_split(
+        pieces in pieces(),
+        cuts in proptest::collection::vec(any::<usize>(), 0..40),
+    ) {
+        let (stream, wanted) = stream_of(&pieces);
+        let profile = shipped("nova-sds011");
+        prop_assert_eq!(&hear(&profile, &split(&stream, &cuts)).0, &wanted);
+    }
+
+    /// Any bytes at all, to any profile: the same findings for every split, and memory that a frame bounds.
+    #[test]
+    fn a_split_changes_nothing_and_memory_is_bounded(
+        bytes in proptest::collection::vec(
+            prop_oneof![any::<u8>(), Just(0xAA), Just(0xC0), Just(0x42), Just(0x4D), Just(0xFF), Just(b'\n'), Just(b'{')],
+            0..600,
+        ),
+        cuts in proptest::collection::vec(any::<usize>(), 0..40),
+    ) {
+        let library = Library::shipped();
+        for id in library.names() {
+            let columns = (id == "csv").then(|| vec!["a".to_owned(), "b".to_owned()]);
+            let profile = with(id, Options { columns, ..Options::default() });
+            let whole = hear(&profile, &[&bytes]);
+            let in_pieces = hear(&profile, &split(&bytes, &cuts));
+            prop_assert_eq!(whole, in_pieces, "profile {}", id);
+        }
+    }
+
+    /// One flipped bit inside the guarded part of a frame never gives a reading.
+    #[test]
+    fn a_flipped_bit_gives_no_reading(pm25: u16, pm10: u16, bit in 16_usize..72) {
+        let mut frame = sds011(pm25, pm10);
+        frame[bit / 8] ^= 1 << (bit % 8);
+        prop_assert_eq!(hear(&shipped("nova-sds011"), &[&frame]).0, Vec::<String>::new());
+    }
+}
