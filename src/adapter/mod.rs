@@ -1,1 +1,6 @@
-//! adapter
+//! The sources of readings: serial ports, and simulated devices behind them.
+//!
+//! One task per port; a port that is gone harms no other. Decides nothing about what bytes mean: that is
+//! [`crate::device`]'s, nor where readings go: that is [`crate::route`]'s.
+
+pub mod profiles;

@@ -99,7 +99,7 @@ impl NumberType {
         let bits: usize = bits.parse().ok()?;
         let good = match class {
             Class::Float => matches!(bits, 32 | 64),
-            Class::Unsigned | Class::Signed => bits % 8 == 0 && (8..=64).contains(&bits),
+            Class::Unsigned | Class::Signed => bits.is_multiple_of(8) && (8..=64).contains(&bits),
         };
         good.then_some(NumberType { class, bytes: bits / 8, order })
     }

@@ -186,6 +186,9 @@ fn mistakes_name_their_place_and_what_was_meant() {
 fn options_that_do_not_fit_name_their_key() {
     let library = Library::shipped();
     let wrong = |id: &str, options: Options| library.profile(id).unwrap().with_options(&options).unwrap_err();
+    let pattern = Some("(?<a".to_owned());
+    assert_eq!(wrong("regex", Options::default()).key, "pattern");
+    assert_eq!(wrong("regex", Options { pattern, ..Options::default() }).key, "pattern");
     let map = Some([("T".to_owned(), "temperature".to_owned())].into());
     let columns = Some(vec!["a".to_owned(), "a".to_owned()]);
     assert_eq!(wrong("csv", Options::default()).key, "columns");
@@ -281,7 +284,8 @@ proptest! {
         let library = Library::shipped();
         for id in library.names() {
             let columns = (id == "csv").then(|| vec!["a".to_owned(), "b".to_owned()]);
-            let profile = with(id, Options { columns, ..Options::default() });
+            let pattern = (id == "regex").then(|| "(?<a>[0-9]+)".to_owned());
+            let profile = with(id, Options { columns, pattern, ..Options::default() });
             let whole = hear(&profile, &[&bytes]);
             let in_pieces = hear(&profile, &split(&bytes, &cuts));
             prop_assert_eq!(whole, in_pieces, "profile {}", id);

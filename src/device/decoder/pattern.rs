@@ -8,8 +8,8 @@ use crate::device::problem::{Problem, ProblemKind};
 /// How a line is taken apart.
 #[derive(Debug, Clone)]
 pub(in crate::device) struct Pattern {
-    /// With named groups.
-    pub(in crate::device) expression: Regex,
+    /// With named groups; `None`: the sensor's options must bring it.
+    pub(in crate::device) expression: Option<Regex>,
     /// What the groups mean.
     pub(in crate::device) fields: Vec<PatternField>,
 }
@@ -25,7 +25,7 @@ pub(in crate::device) struct PatternField {
 
 impl Pattern {
     pub(super) fn decode(&self, line: &str, to: &mut Decoded) -> Result<(), Problem> {
-        let Some(groups) = self.expression.captures(line) else {
+        let Some(groups) = self.expression.as_ref().and_then(|expression| expression.captures(line)) else {
             return Err(Problem::new(ProblemKind::Syntax, "the line does not match the profile's pattern"));
         };
         for field in &self.fields {

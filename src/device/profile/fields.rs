@@ -240,16 +240,16 @@ fn csv(decode: &schema::Decode, fields: Fields<'_>, mistakes: &mut Mistakes<'_>)
 
 fn pattern(decode: &schema::Decode, fields: Fields<'_>, mistakes: &mut Mistakes<'_>) -> Option<Pattern> {
     let Some(written) = &decode.pattern else {
-        let span = decode.encoding.as_ref().map_or(0..0, Spanned::span);
-        mistakes.add(span, "regex needs a pattern", Some("pattern = '^R(?<distance>\\d+)'".to_owned()));
-        return None;
+        if let Some(field) = fields.first() {
+            let hint = Some("pattern = '^R(?<distance>\\d+)'".to_owned());
+            mistakes.add(field.span(), "fields of regex are the groups of a pattern", hint);
+        }
+        return Some(Pattern { expression: None, fields: Vec::new() });
     };
     let expression = match Regex::new(written.get_ref()) {
         Ok(expression) => expression,
         Err(error) => {
-            let text = error.to_string();
-            let said = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            mistakes.add(written.span(), format!("the pattern cannot be read: {said}"), None);
+            mistakes.add(written.span(), unreadable(&error), None);
             return None;
         }
     };
@@ -263,5 +263,12 @@ fn pattern(decode: &schema::Decode, fields: Fields<'_>, mistakes: &mut Mistakes<
         };
         compiled.push(PatternField { group, meaning });
     }
-    Some(Pattern { expression, fields: compiled })
+    Some(Pattern { expression: Some(expression), fields: compiled })
+}
+
+/// What is wrong with a regular expression, in one line.
+pub(super) fn unreadable(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let said = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    format!("the pattern cannot be read: {said}")
 }

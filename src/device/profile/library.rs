@@ -13,8 +13,15 @@ macro_rules! shipped {
 }
 
 /// The files of `hardware/profiles`; a test compares the two.
-static SHIPPED: &[(&str, &str)] =
-    shipped!["csv", "json-lines", "key-value", "nova-sds011", "plantower-pms5003", "winsen-mh-z19",];
+static SHIPPED: &[(&str, &str)] = shipped! {
+    "csv",
+    "json-lines",
+    "key-value",
+    "nova-sds011",
+    "plantower-pms5003",
+    "regex",
+    "winsen-mh-z19",
+};
 
 /// Profiles by name.
 #[derive(Debug, Clone)]

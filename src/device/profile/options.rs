@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
 use serde::Deserialize;
 
+use super::fields::{measurement_name, unreadable};
 use super::{Profile, SerialFormat};
-use crate::device::decoder::{Decoder, JsonField, KeyValueField, Meaning, Path};
+use crate::device::decoder::{Decoder, JsonField, KeyValueField, Meaning, Path, PatternField};
+
 use crate::reading::MeasurementName;
 
 /// Keys of `[sensor.NAME]` that complete or change its profile.
@@ -22,6 +25,8 @@ pub struct Options {
     pub separator: Option<String>,
     /// The device's key, or path of keys, to the name of the measurement. With a map nothing else is taken.
     pub map: Option<BTreeMap<String, String>>,
+    /// A regular expression with a group of each measurement's name.
+    pub pattern: Option<String>,
     /// How often the device is asked, instead of the profile's.
     pub interval_ms: Option<u64>,
 }
@@ -61,6 +66,7 @@ impl Profile {
             }
         }
         self.name_columns(options)?;
+        self.name_groups(options)?;
         self.name_keys(options)?;
         Ok(self)
     }
@@ -98,6 +104,28 @@ impl Profile {
         })
     }
 
+    fn name_groups(&mut self, options: &Options) -> Result<(), OptionsError> {
+        let Decoder::Pattern(pattern) = &mut self.decoder else {
+            let id = &self.id;
+            return check(options.pattern.is_none(), "pattern", || format!("profile {id} takes no pattern"));
+        };
+        if let Some(written) = &options.pattern {
+            let expression = Regex::new(written).map_err(|error| wrong("pattern", unreadable(&error)))?;
+            pattern.fields.clear();
+            for (group, text) in expression.capture_names().enumerate() {
+                if let Some(text) = text {
+                    pattern
+                        .fields
+                        .push(PatternField { group, meaning: Meaning::plain(name("pattern", text)?) });
+                }
+            }
+            pattern.expression = Some(expression);
+        }
+        check(!pattern.fields.is_empty(), "pattern", || {
+            "the pattern has no named group: pattern = '^R(?<distance>\\d+)'".to_owned()
+        })
+    }
+
     fn name_keys(&mut self, options: &Options) -> Result<(), OptionsError> {
         let Some(map) = &options.map else {
             return Ok(());
@@ -122,7 +150,7 @@ impl Profile {
 }
 
 fn name(key: &'static str, text: &str) -> Result<MeasurementName, OptionsError> {
-    super::fields::measurement_name(text).map_err(|message| wrong(key, message))
+    measurement_name(text).map_err(|message| wrong(key, message))
 }
 
 fn check(good: bool, key: &'static str, message: impl FnOnce() -> String) -> Result<(), OptionsError> {
