@@ -10,7 +10,7 @@
 //! | floor | modules | what they may do |
 //! |---|---|---|
 //! | 3 assembly | [`cli`] [`config`] [`gateway`] [`telemetry`] | know everybody, decide nothing |
-//! | 2 drivers | [`net`] [`adapter`] [`uplink`] [`disk`] | the only ones with tokio, sockets, files and clocks |
+//! | 2 drivers | [`net`] [`adapter`] [`uplink`] [`disk`] [`clock`] | the only ones with tokio, sockets, files and clocks |
 //! | 1 pure machines | [`broker`] [`device`] [`route`] [`bridge`] [`journal`] | take `(now, input)`, give outputs; no async, no clock, no files, no logging |
 //! | 0 words | [`mqtt`] [`flow`] [`durable`] [`reading`] [`time`] [`limits`] | the vocabulary of all floors |
 //!
@@ -33,6 +33,7 @@ pub mod adapter;
 pub mod bridge;
 pub mod broker;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod device;
 pub mod disk;
