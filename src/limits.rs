@@ -45,6 +45,14 @@ pub const UPLINK_LOAD_MESSAGES: usize = 1024;
 pub const UPLINK_WINDOW_BYTES: usize = 4 * 1024 * 1024;
 /// Unacknowledged QoS 1 and 2 publishes that an uplink's server may have open towards us (5.0 Receive Maximum).
 pub const UPLINK_RECEIVE_MAXIMUM: u16 = 100;
+/// Bytes of the largest packet that an uplink's server may send us.
+pub const UPLINK_INCOMING_PACKET_BYTES: usize = 1024 * 1024;
+/// Bytes that wait unsent in the kernel for an uplink's server, above which a write counts as blocked.
+pub const UPLINK_UNSENT_BYTES: u32 = 128 * 1024;
+/// How long one address of an uplink's server may take to answer before the next is tried.
+pub const UPLINK_ADDRESS_DEADLINE: Duration = Duration::from_secs(5);
+/// How long saying good-bye to an uplink's server may take.
+pub const UPLINK_GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 /// Filters in one SUBSCRIBE of an uplink; some clouds refuse more.
 pub const UPLINK_SUBSCRIBE_FILTERS: usize = 8;
 /// How long opening a connection to an uplink's server may take, all its addresses together.

@@ -1,6 +1,7 @@
 //! The machine itself: one input, its consequences, then whatever can be sent or loaded now.
 
 use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 
 use bytestring::ByteString;
@@ -122,6 +123,7 @@ impl Forwarder {
                 self.restore();
             }
             Input::Committed { ticket } => self.window.committed(ticket),
+            Input::Dropped { count, reason } => *self.status.dropped.entry(reason).or_default() += count,
             Input::Accepted { token, outcome } => {
                 if let Some(answer) = self.downlink.accepted(token, outcome)
                     && self.is_up()
@@ -258,7 +260,10 @@ impl Forwarder {
         let properties = match options.version {
             ProtocolVersion::V5 => ConnectProperties {
                 session_expiry_interval_seconds: Some(options.session_expiry_seconds),
-                receive_maximum: std::num::NonZeroU16::new(options.receive_maximum),
+                receive_maximum: NonZeroU16::new(options.receive_maximum),
+                maximum_packet_size: u32::try_from(options.max_incoming_packet_bytes)
+                    .ok()
+                    .and_then(NonZeroU32::new),
                 ..ConnectProperties::default()
             },
             _ => ConnectProperties::default(),

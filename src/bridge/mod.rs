@@ -94,6 +94,13 @@ pub enum Input {
         /// Up to which.
         ticket: Ticket,
     },
+    /// The journal gave up deliveries of this uplink; it has counted them.
+    Dropped {
+        /// How many.
+        count: u64,
+        /// Why.
+        reason: DropReason,
+    },
     /// The answer to [`Output::Ingest`].
     Accepted {
         /// Its token.

@@ -7,8 +7,8 @@ use bytestring::ByteString;
 
 use super::mapping::Forward;
 use crate::limits::{
-    PACKET_BYTES_MAX, UPLINK_ACKNOWLEDGEMENT_DEADLINE, UPLINK_GREETING_DEADLINE, UPLINK_OPEN_DEADLINE,
-    UPLINK_RECEIVE_MAXIMUM,
+    PACKET_BYTES_MAX, UPLINK_ACKNOWLEDGEMENT_DEADLINE, UPLINK_GREETING_DEADLINE,
+    UPLINK_INCOMING_PACKET_BYTES, UPLINK_OPEN_DEADLINE, UPLINK_RECEIVE_MAXIMUM,
 };
 use crate::mqtt::{ProtocolVersion, QoS, TopicFilter, TopicName};
 
@@ -37,6 +37,8 @@ pub struct Options {
     pub window: u16,
     /// Bytes of the largest packet that the server takes; a 5.0 server may say less.
     pub max_packet_bytes: usize,
+    /// Bytes of the largest packet that we take.
+    pub max_incoming_packet_bytes: usize,
     /// Messages that the server may have open towards us.
     pub receive_maximum: u16,
     /// How long the server may be silent while something waits for its answer.
@@ -71,6 +73,7 @@ impl Options {
             receive: Vec::new(),
             window: 1000,
             max_packet_bytes: PACKET_BYTES_MAX,
+            max_incoming_packet_bytes: UPLINK_INCOMING_PACKET_BYTES,
             receive_maximum: UPLINK_RECEIVE_MAXIMUM,
             acknowledgement_deadline: UPLINK_ACKNOWLEDGEMENT_DEADLINE,
             open_deadline: UPLINK_OPEN_DEADLINE,

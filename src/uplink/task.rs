@@ -1,0 +1,320 @@
+//! The task of one uplink: waits for whatever happens next, tells the forwarder, carries out what it says.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::connection::{Connection, Happening};
+use super::connector::{Connector, Opening, Stream};
+use super::{UplinkOptions, Watch};
+use crate::bridge::{Forwarder, Input, Output, PresenceMap, Status};
+use crate::disk::{Clock, JournalClient, JournalStopped, Reply};
+use crate::durable::{Boots, Record, Sequence, Ticket, Urgency};
+use crate::journal::Load;
+use crate::limits::UPLINK_GOODBYE_DEADLINE;
+use crate::mqtt::ProtocolVersion;
+use crate::net::{Acceptances, Accepted, Publication, Source, Stopped};
+
+/// The way to the server.
+enum Way {
+    Closed,
+    Opening(Opening),
+    Open(Box<Connection>),
+}
+
+type Publishing = Pin<Box<dyn Future<Output = Result<(), Stopped>> + Send>>;
+
+pub(super) struct Task {
+    connector: Box<dyn Connector>,
+    version: ProtocolVersion,
+    max_incoming_packet_bytes: usize,
+    forwarder: Forwarder,
+    journal: JournalClient,
+    source: Option<Source>,
+    acceptances: Option<Acceptances>,
+    clock: Clock,
+    watch: Watch,
+    status: watch::Sender<Status>,
+    way: Way,
+    outputs: Vec<Output>,
+    /// What the journal did not take yet.
+    appends: Vec<(Ticket, Urgency, Record)>,
+    load: Option<Load>,
+    /// What the broker did not take yet.
+    publications: Vec<Publication>,
+    publishing: Option<Publishing>,
+}
+
+/// What woke the task.
+enum Wake {
+    Stop,
+    Timeout,
+    Opened(Result<Box<dyn Stream>, String>),
+    Happened(Happening),
+    Journal(Result<Vec<Reply>, JournalStopped>),
+    JournalHasRoom(Result<(), JournalStopped>),
+    Accepted(Option<Accepted>),
+    Published(Result<(), Stopped>),
+    Presence(PresenceMap),
+    Boots(Boots),
+}
+
+impl Task {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, by `spawn_over`, with everything the task owns"
+    )]
+    pub(super) fn new(
+        connector: Box<dyn Connector>,
+        options: &UplinkOptions,
+        forwarder: Forwarder,
+        journal: JournalClient,
+        broker: Option<(Source, Acceptances)>,
+        clock: Clock,
+        watch: Watch,
+        status: watch::Sender<Status>,
+    ) -> Task {
+        let (source, acceptances) = broker.unzip();
+        Task {
+            connector,
+            version: options.session.version,
+            max_incoming_packet_bytes: options.session.max_incoming_packet_bytes,
+            forwarder,
+            journal,
+            source,
+            acceptances,
+            clock,
+            watch,
+            status,
+            way: Way::Closed,
+            outputs: Vec::new(),
+            appends: Vec::new(),
+            load: None,
+            publications: Vec::new(),
+            publishing: None,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        committed: Sequence,
+        mut presence: watch::Receiver<PresenceMap>,
+        mut boots: watch::Receiver<Boots>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        self.handle(Input::Available { through: committed });
+        let now = presence.borrow_and_update().clone();
+        self.handle(Input::Presence(now));
+        loop {
+            self.carry_out();
+            self.publish_status();
+            let wake = self.wait(&mut presence, &mut boots, &mut stop).await;
+            match wake {
+                Wake::Stop => break,
+                Wake::Timeout => self.handle(Input::Timeout),
+                Wake::Opened(opened) => self.opened(opened),
+                Wake::Happened(happening) => self.happened(happening),
+                Wake::Journal(Ok(replies)) => replies.into_iter().for_each(|reply| self.reply(reply)),
+                Wake::JournalHasRoom(Ok(())) | Wake::Published(Ok(())) => {}
+                // The gateway is going down.
+                Wake::Journal(Err(_)) | Wake::JournalHasRoom(Err(_)) | Wake::Published(Err(_)) => break,
+                Wake::Accepted(Some(Accepted { token, outcome })) => {
+                    self.handle(Input::Accepted { token, outcome });
+                }
+                Wake::Accepted(None) => self.acceptances = None,
+                Wake::Presence(wanted) => self.handle(Input::Presence(wanted)),
+                Wake::Boots(boots) => self.handle(Input::Clock(boots)),
+            }
+        }
+        self.say_goodbye().await;
+    }
+
+    async fn wait(
+        &mut self,
+        presence: &mut watch::Receiver<PresenceMap>,
+        boots: &mut watch::Receiver<Boots>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Wake {
+        let now = (self.clock)().monotonic;
+        let until = self.forwarder.next_timeout().map(|at| at.since(now));
+        let held_up = self.is_held_up();
+        let waits_for_journal = !self.appends.is_empty() || self.load.is_some();
+        tokio::select! {
+            () = sleep(until.unwrap_or(Duration::MAX)), if until.is_some() => Wake::Timeout,
+            wake = travel(&mut self.way, !held_up) => wake,
+            replies = self.journal.replies() => Wake::Journal(replies),
+            room = self.journal.room(), if waits_for_journal => Wake::JournalHasRoom(room),
+            accepted = next_acceptance(&mut self.acceptances) => Wake::Accepted(accepted),
+            published = finish(&mut self.publishing) => {
+                self.publishing = None;
+                Wake::Published(published)
+            }
+            Ok(()) = presence.changed() => Wake::Presence(presence.borrow_and_update().clone()),
+            Ok(()) = boots.changed() => Wake::Boots(boots.borrow_and_update().clone()),
+            // Stops, too, when nobody holds the uplink any more.
+            _ = stop.changed() => Wake::Stop,
+        }
+    }
+
+    /// Whether a neighbour does not take what it was given: the server is not listened to meanwhile.
+    fn is_held_up(&self) -> bool {
+        !self.appends.is_empty() || self.load.is_some() || self.publishing.is_some()
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.forwarder.handle((self.clock)(), input, &mut self.outputs);
+    }
+
+    fn opened(&mut self, opened: Result<Box<dyn Stream>, String>) {
+        match opened {
+            Ok(stream) => {
+                let connection = Connection::new(stream, self.version, self.max_incoming_packet_bytes);
+                self.way = Way::Open(Box::new(connection));
+                self.handle(Input::Opened);
+            }
+            Err(words) => {
+                self.way = Way::Closed;
+                self.handle(Input::Closed(words));
+            }
+        }
+    }
+
+    fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::Packets(packets) => self.handle(Input::Packets(packets)),
+            Happening::WriteBlocked => self.handle(Input::WriteBlocked),
+            Happening::WriteAdvanced => self.handle(Input::WriteAdvanced),
+            Happening::Closed(words) => {
+                self.way = Way::Closed;
+                self.handle(Input::Closed(words));
+            }
+        }
+    }
+
+    fn reply(&mut self, reply: Reply) {
+        match reply {
+            Reply::Committed { ticket } => self.handle(Input::Committed { ticket }),
+            Reply::Loaded(loaded) => {
+                self.handle(Input::Loaded { deliveries: loaded.deliveries, through: loaded.through });
+            }
+            Reply::Available { through } => self.handle(Input::Available { through }),
+            Reply::Dropped { count, reason, .. } => self.handle(Input::Dropped { count, reason }),
+            Reply::Health(_) => {}
+        }
+    }
+
+    /// Carries out what the forwarder said, and what could not be carried out before.
+    fn carry_out(&mut self) {
+        for output in std::mem::take(&mut self.outputs) {
+            match output {
+                Output::Open => self.way = Way::Opening(self.connector.open()),
+                Output::Send(packet) => {
+                    if let Way::Open(connection) = &mut self.way {
+                        // What cannot be expressed was refused before it came here.
+                        let sent = connection.send(&packet);
+                        debug_assert!(sent.is_ok(), "{sent:?}: {packet:?}");
+                    }
+                }
+                Output::Close => {
+                    if let Way::Open(mut connection) = std::mem::replace(&mut self.way, Way::Closed) {
+                        connection.write_now();
+                    }
+                }
+                Output::Load { consumer, after, max_messages, max_bytes } => {
+                    self.load = Some(Load { consumer, after, max_messages, max_bytes, committed_only: true });
+                }
+                Output::Append { ticket, urgency, record } => self.appends.push((ticket, urgency, record)),
+                Output::Ingest { token, message, urgency } => {
+                    self.publications.push(Publication {
+                        token,
+                        message: *message,
+                        presence: false,
+                        urgency,
+                    });
+                }
+                Output::Event(event) => (self.watch)(&event),
+            }
+        }
+        self.hand_to_journal();
+        self.hand_to_broker();
+    }
+
+    fn hand_to_journal(&mut self) {
+        if !self.appends.is_empty()
+            && let Err(appends) = self.journal.try_append(std::mem::take(&mut self.appends))
+        {
+            self.appends = appends;
+            return;
+        }
+        if let Some(load) = self.load
+            && self.journal.try_load(load)
+        {
+            self.load = None;
+        }
+    }
+
+    fn hand_to_broker(&mut self) {
+        if self.publications.is_empty() || self.publishing.is_some() {
+            return;
+        }
+        let publications = std::mem::take(&mut self.publications);
+        // Without a broker nothing was subscribed; what the server sends all the same is nobody's.
+        let Some(source) = &self.source else { return };
+        if let Err(publications) = source.try_publish(publications) {
+            let source = source.clone();
+            self.publishing = Some(Box::pin(async move { source.publish(publications).await }));
+        }
+    }
+
+    fn publish_status(&self) {
+        let status = self.forwarder.status();
+        self.status.send_if_modified(|shared| {
+            let changed = shared != status;
+            if changed {
+                shared.clone_from(status);
+            }
+            changed
+        });
+    }
+
+    async fn say_goodbye(mut self) {
+        let mut outputs = Vec::new();
+        self.forwarder.handle((self.clock)(), Input::Stop, &mut outputs);
+        // The last word is written out before the connection is closed.
+        let (closing, last_words) = outputs.into_iter().partition(|output| matches!(output, Output::Close));
+        self.outputs.extend::<Vec<_>>(last_words);
+        self.carry_out();
+        if let Way::Open(connection) = &mut self.way {
+            let _ = timeout(UPLINK_GOODBYE_DEADLINE, connection.drain()).await;
+        }
+        let _ = self.journal.append(std::mem::take(&mut self.appends)).await;
+        self.outputs = closing;
+        self.carry_out();
+        self.publish_status();
+    }
+}
+
+/// The next thing that happens on the way to the server.
+async fn travel(way: &mut Way, read: bool) -> Wake {
+    match way {
+        Way::Closed => std::future::pending().await,
+        Way::Opening(opening) => Wake::Opened(opening.await),
+        Way::Open(connection) => Wake::Happened(connection.next(read).await),
+    }
+}
+
+async fn next_acceptance(acceptances: &mut Option<Acceptances>) -> Option<Accepted> {
+    match acceptances {
+        Some(acceptances) => acceptances.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn finish(publishing: &mut Option<Publishing>) -> Result<(), Stopped> {
+    match publishing {
+        Some(publishing) => publishing.await,
+        None => std::future::pending().await,
+    }
+}
