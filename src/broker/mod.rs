@@ -2,256 +2,244 @@
 //!
 //! Never touches a socket, a clock, a file, a task or a log. One owner drives it; the driver (`crate::net`) reads
 //! packets into [`Input`]s and carries out [`Output`]s.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | `connect` `keep_alive` `ending` | a client comes, is silent, goes; its will |
+//! | `subscribe` `subscriptions` | SUBSCRIBE, UNSUBSCRIBE; the trie of filters |
+//! | `inbound` `ingest` | messages come in: from clients, from inside the gateway |
+//! | `routing` `retained` | who gets a message, what is kept |
+//! | `outbound` `queue` `backlog` | towards subscribers: sending, what waits in memory, what waits in the journal |
+//! | `ledger` | what waits for the disk |
+//! | `sessions` `connection` `timers` `hash` | where everything stands |
+//! | `publish_frame` | a PUBLISH, encoded once for many |
+//! | `restore` | going on after an earlier run |
 
-use std::sync::Arc;
+mod backlog;
+mod connect;
+mod connection;
+mod ending;
+mod hash;
+mod inbound;
+mod ingest;
+mod interface;
+mod keep_alive;
+mod ledger;
+mod outbound;
+mod publish_frame;
+mod queue;
+mod restore;
+mod retained;
+mod routing;
+mod sessions;
+mod subscribe;
+mod subscriptions;
+mod timers;
 
-use bytes::Bytes;
-use bytestring::ByteString;
-use smallvec::SmallVec;
-
-use crate::durable::{
-    ConsumerId, DropReason, JournalHealth, LoadedDelivery, Message, Record, Sequence, Ticket, Urgency,
+pub use interface::{
+    CloseReason, ConnectionId, Event, ForwardRule, Input, Output, Peer, Renderer, SourceId, UplinkRules,
 };
-use crate::mqtt::{Connect, Packet, PacketIdentifier, QoS, ReasonCode, TopicFilter};
+pub use publish_frame::{PublishFrame, PublishParts};
 
-/// Names one network connection; never used again for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
+use std::collections::BTreeMap;
 
-/// Names somebody inside the gateway who publishes: an adapter, an uplink's downlink, the gateway itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SourceId(pub u32);
+use bytestring::ByteString;
 
-/// What happens to the broker.
-#[derive(Debug)]
-pub enum Input {
-    /// A CONNECT was read on a new connection; the driver has checked its credentials.
-    Connect {
-        /// The connection.
-        connection: ConnectionId,
-        /// What it said.
-        connect: Box<Connect>,
-        /// Who it is.
-        peer: Peer,
-    },
-    /// Another packet was read.
-    Packet {
-        /// From whom.
-        connection: ConnectionId,
-        /// What.
-        packet: Packet,
-    },
-    /// The driver could not read a packet: its DISCONNECT reason. The will is published.
-    Malformed {
-        /// From whom.
-        connection: ConnectionId,
-        /// Malformed Packet, Protocol Error, Packet Too Large...
-        reason: ReasonCode,
-    },
-    /// The connection is gone, for whatever reason. Comes exactly once per connection, also after
-    /// [`Output::Close`].
-    Closed {
-        /// Which.
-        connection: ConnectionId,
-    },
-    /// Bytes that the broker had handed out were written to the socket: room for more.
-    Written {
-        /// By which connection.
-        connection: ConnectionId,
-        /// How many, as counted by [`Output::Send`] and [`Output::SendPublish`].
-        bytes: usize,
-    },
-    /// Somebody inside the gateway publishes.
-    Ingest {
-        /// Who.
-        source: SourceId,
-        /// Given back in [`Output::Accepted`].
-        token: u64,
-        /// What.
-        message: Message,
-        /// Retained presence and the like: never kept for uplinks, which have their own way for it.
-        presence: bool,
-        /// Whether somebody waits for [`Output::Accepted`].
-        urgency: Urgency,
-    },
-    /// The journal has everything up to this ticket on disk.
-    Committed {
-        /// Up to which.
-        ticket: Ticket,
-    },
-    /// The answer to [`Output::Load`].
-    Loaded {
-        /// For whom.
-        consumer: ConsumerId,
-        /// In order of sequence; empty when there was none.
-        deliveries: Vec<LoadedDelivery>,
-        /// Nothing is owed between the last of them and this: the next load starts after it.
-        through: Sequence,
-    },
-    /// The journal dropped what it owed to a consumer.
-    Dropped {
-        /// To whom.
-        consumer: ConsumerId,
-        /// How many.
-        count: u64,
-    },
-    /// The journal's health changed.
-    Health(JournalHealth),
-    /// The deadline of [`Broker::next_timeout`] passed.
-    Timeout,
+use crate::durable::{Boots, ConsumerId, DropReason};
+use crate::limits::Limits;
+use crate::mqtt::{Packet, ReasonCode};
+use crate::time::{Instant, Moment};
+
+use ledger::{Ledger, Waiting};
+use publish_frame::Frames;
+use retained::RetainedMessages;
+use routing::{Origin, Scratch};
+use sessions::{Attached, SessionKey, Sessions};
+use subscriptions::Subscriptions;
+use timers::Timers;
+
+/// The broker. See the module.
+pub struct Broker {
+    limits: Limits,
+    renderer: Renderer,
+    boots: Boots,
+    ledger: Ledger,
+    sessions: Sessions,
+    subscriptions: Subscriptions,
+    retained: RetainedMessages,
+    uplinks: Vec<ingest::Uplink>,
+    /// Uplinks of an earlier run that were not added yet, by name.
+    parked_uplinks: BTreeMap<ByteString, ConsumerId>,
+    timers: Timers,
+    last_consumer: u32,
+    /// How many client identifiers were made up.
+    assigned_client_ids: u64,
+    frames: Frames,
+    scratch: Scratch,
 }
 
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Peer {
-    /// The user that the driver authenticated; `None`: anonymous.
-    pub user: Option<ByteString>,
-    /// Address, for logs and events.
-    pub address: String,
+/// One call of [`Broker::handle`]: when it is, and what it says.
+struct Turn<'a> {
+    now: Moment,
+    out: &'a mut Vec<Output>,
 }
 
-/// What the driver is asked to do.
-#[derive(Debug)]
-pub enum Output {
-    /// Send a packet.
-    Send {
-        /// To whom.
-        connection: ConnectionId,
-        /// What.
-        packet: Packet,
-    },
-    /// Send a PUBLISH whose body was encoded once for many.
-    SendPublish {
-        /// To whom.
-        connection: ConnectionId,
-        /// The encoded packet.
-        frame: PublishFrame,
-        /// Patched into the frame; present exactly for QoS 1 and 2.
-        packet_identifier: Option<PacketIdentifier>,
-        /// Patched into the frame.
-        dup: bool,
-    },
-    /// Write what was sent, then close.
-    Close {
-        /// Which.
-        connection: ConnectionId,
-        /// Why, for the log.
-        reason: CloseReason,
-    },
-    /// Hand a record to the journal.
-    Append {
-        /// Comes back in [`Input::Committed`]; several records may share one.
-        ticket: Ticket,
-        /// Whether somebody waits.
-        urgency: Urgency,
-        /// What.
-        record: Record,
-    },
-    /// Fetch deliveries from the journal.
-    Load {
-        /// Owed to whom.
-        consumer: ConsumerId,
-        /// Which come after this.
-        after: Sequence,
-        /// How many at most.
-        max_messages: usize,
-        /// How many bytes at most; one delivery comes in any case.
-        max_bytes: usize,
-    },
-    /// What [`Input::Ingest`] brought is accepted, and on disk if anybody durable wants it; or it is refused.
-    Accepted {
-        /// By whom it was given.
-        source: SourceId,
-        /// Its token.
-        token: u64,
-        /// `Err`: why it was dropped, for every durable consumer.
-        outcome: Result<(), DropReason>,
-    },
-    /// Something to count or to show.
-    Event(Event),
+impl Turn<'_> {
+    fn event(&mut self, event: Event) {
+        self.out.push(Output::Event(event));
+    }
+
+    /// Counts messages that will not be delivered, if there are any.
+    fn dropped(&mut self, count: u64, reason: DropReason) {
+        if count > 0 {
+            self.event(Event::Dropped { count, reason });
+        }
+    }
 }
 
-/// Something that telemetry counts or logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A client connected.
-    ClientConnected {
-        /// Its connection.
-        connection: ConnectionId,
-        /// Its identifier.
-        client_id: ByteString,
-        /// Whether it took over from another connection.
-        took_over: bool,
-    },
-    /// A connected client is gone.
-    ClientDisconnected {
-        /// Its connection.
-        connection: ConnectionId,
-        /// Its identifier.
-        client_id: ByteString,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// A client was refused.
-    ClientRefused {
-        /// Its connection.
-        connection: ConnectionId,
-        /// With which code.
-        reason: ReasonCode,
-    },
-    /// Messages will not be delivered to somebody.
-    Dropped {
-        /// How many.
-        count: u64,
-        /// Why.
-        reason: DropReason,
-    },
-}
+impl Broker {
+    /// A broker that nobody is connected to. Before its first input it may be given the state of an earlier run,
+    /// [`Broker::restore`], and the uplinks, [`Broker::add_uplink`].
+    #[must_use]
+    pub fn new(limits: Limits, renderer: Renderer) -> Broker {
+        Broker {
+            limits,
+            renderer,
+            boots: Boots::default(),
+            ledger: Ledger::default(),
+            sessions: Sessions::default(),
+            subscriptions: Subscriptions::new(),
+            retained: RetainedMessages::default(),
+            uplinks: Vec::new(),
+            parked_uplinks: BTreeMap::new(),
+            timers: Timers::default(),
+            last_consumer: 0,
+            assigned_client_ids: 0,
+            frames: Frames::default(),
+            scratch: Scratch::default(),
+        }
+    }
 
-/// Why a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CloseReason {
-    /// The client said DISCONNECT.
-    Disconnected,
-    /// The connection broke or was closed without DISCONNECT.
-    Lost,
-    /// Nothing was heard for 1.5 x keep-alive.
-    KeepAlive,
-    /// Another connection with the same client identifier took over.
-    TakenOver,
-    /// The client broke the protocol, or was refused, with this code.
-    Refused(ReasonCode),
-    /// The gateway stops.
-    ShuttingDown,
-}
+    /// Something happened: appends to `out` what is to be done about it, in order.
+    pub fn handle(&mut self, now: Moment, input: Input, out: &mut Vec<Output>) {
+        let mut turn = Turn { now, out };
+        let turn = &mut turn;
+        self.ledger.begin_turn();
+        match input {
+            Input::Connect { connection, connect, peer } => self.connect(turn, connection, *connect, peer),
+            Input::Packet { connection, packet } => self.packet(turn, connection, packet),
+            Input::Malformed { connection, reason } => {
+                if let Some(key) = self.heard(turn, connection) {
+                    self.break_off(turn, key, reason);
+                }
+            }
+            Input::Closed { connection } => self.closed(turn, connection),
+            Input::Written { connection, bytes } => self.written(turn, connection, bytes),
+            Input::Ingest { source, token, message, presence, urgency } => {
+                self.ingest(turn, source, token, message, Origin::inside(presence, urgency));
+            }
+            Input::Committed { ticket } => {
+                self.ledger.commit(ticket);
+                while let Some(waiting) = self.ledger.take_released() {
+                    self.release(turn, waiting);
+                }
+            }
+            Input::Loaded { consumer, deliveries, through } => {
+                self.loaded(turn, consumer, deliveries, through);
+            }
+            Input::Dropped { consumer, count } => self.journal_dropped(consumer, count),
+            Input::Health(health) => self.health_changed(turn, health),
+            Input::Timeout => self.timeout(turn),
+        }
+    }
 
-/// A PUBLISH encoded once, to be sent to many: only flags and packet identifier differ.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublishFrame {
-    /// The whole packet, with DUP 0 and, at QoS 1 and 2, a packet identifier of 0.
-    pub bytes: Bytes,
-    /// Where in `bytes` the two bytes of the packet identifier stand; `None` at QoS 0.
-    pub packet_identifier_at: Option<usize>,
-}
+    /// When [`Input::Timeout`] is due, if nothing else happens before.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
 
-/// What an uplink wants kept for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForwardRule {
-    /// Which messages.
-    pub filter: TopicFilter,
-    /// The highest quality of service towards the cloud; messages of QoS 0 are kept and sent at QoS 1 unless
-    /// this is 0.
-    pub maximum_qos: QoS,
-}
+    /// About how many bytes were handed to the journal and are not committed; above
+    /// [`crate::limits::UNCOMMITTED_BYTES`] the driver lets publishers wait.
+    #[must_use]
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.ledger.uncommitted_bytes()
+    }
 
-/// The rules of one uplink, given to the broker at start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UplinkRules {
-    /// `[uplink.NAME]`.
-    pub name: ByteString,
-    /// The first that matches a message decides.
-    pub forward: SmallVec<[ForwardRule; 4]>,
-}
+    /// What is known now of the wall clocks of boots; readings are rendered with it.
+    pub fn learn_clock(&mut self, boots: Boots) {
+        self.boots = boots;
+    }
 
-/// Renders readings for subscribers.
-pub type Renderer = Arc<dyn crate::reading::Render>;
+    fn packet(&mut self, turn: &mut Turn<'_>, connection: ConnectionId, packet: Packet) {
+        let Some(key) = self.heard(turn, connection) else { return };
+        match packet {
+            Packet::Publish(publish) => self.publish_in(turn, key, publish),
+            Packet::PubAck(packet) => self.puback(turn, key, &packet),
+            Packet::PubRec(packet) => self.pubrec(turn, key, &packet),
+            Packet::PubRel(packet) => self.pubrel(turn, key, &packet),
+            Packet::PubComp(packet) => self.pubcomp(turn, key, &packet),
+            Packet::Subscribe(packet) => self.subscribe(turn, key, &packet),
+            Packet::Unsubscribe(packet) => self.unsubscribe(turn, key, &packet),
+            // [MQTT-3.12.4-1]
+            Packet::PingReq => self.pingreq(turn, key),
+            Packet::Disconnect(packet) => self.disconnect(turn, key, &packet),
+            // Nobody began an exchange of AUTH `[MQTT-4.12.0-6]`, and the rest is for servers to send.
+            Packet::Auth(_)
+            | Packet::Connect(_)
+            | Packet::ConnAck(_)
+            | Packet::SubAck(_)
+            | Packet::UnsubAck(_)
+            | Packet::PingResp => self.break_off(turn, key, ReasonCode::ProtocolError),
+        }
+    }
+
+    /// The session that speaks on a connection, and is not silent then. A connection that never said CONNECT is
+    /// closed `[MQTT-3.1.0-1]`.
+    fn heard(&mut self, turn: &mut Turn<'_>, connection: ConnectionId) -> Option<SessionKey> {
+        match self.sessions.by_connection(connection) {
+            Some(Attached::To(key)) => {
+                if let Some(link) = self.sessions.at(key).connection_mut() {
+                    link.last_heard = turn.now.monotonic;
+                }
+                Some(key)
+            }
+            Some(Attached::Closing) => None,
+            None => {
+                let reason = CloseReason::Refused(ReasonCode::ProtocolError);
+                turn.out.push(Output::Close { connection, reason });
+                self.sessions.attach(connection, Attached::Closing);
+                None
+            }
+        }
+    }
+
+    /// The session of a connection that is not being closed.
+    fn session_of(&self, connection: ConnectionId) -> Option<SessionKey> {
+        match self.sessions.by_connection(connection) {
+            Some(Attached::To(key)) => Some(key),
+            Some(Attached::Closing) | None => None,
+        }
+    }
+
+    /// Something need not wait for the disk any more.
+    fn release(&mut self, turn: &mut Turn<'_>, waiting: Waiting) {
+        match waiting {
+            Waiting::Answer { connection, packet } => self.answer_released(turn, connection, packet),
+            Waiting::Onward(onward) => self.onward(turn, &onward),
+            Waiting::Assigned { consumer, packet_identifier, owed } => {
+                if let Some(key) = self.sessions.by_consumer(consumer) {
+                    self.assigned(turn, key, packet_identifier, &owed);
+                }
+            }
+            Waiting::Released { consumer, packet_identifier } => {
+                if let Some(key) = self.sessions.by_consumer(consumer) {
+                    self.released(turn, key, packet_identifier);
+                }
+            }
+            Waiting::Accepted { source, token } => {
+                turn.out.push(Output::Accepted { source, token, outcome: Ok(()) });
+            }
+        }
+    }
+}

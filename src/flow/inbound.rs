@@ -56,6 +56,12 @@ impl Inbound {
         self.open.remove(&packet_identifier);
     }
 
+    /// Whether the identifier is open: a PUBLISH with it is a repetition.
+    #[must_use]
+    pub fn is_open(&self, packet_identifier: PacketIdentifier) -> bool {
+        self.open.contains(&packet_identifier)
+    }
+
     /// The open identifiers.
     pub fn open(&self) -> impl Iterator<Item = PacketIdentifier> + '_ {
         self.open.iter().copied()

@@ -219,6 +219,26 @@ impl<T> Outbound<T> {
         self.remove(identifier)
     }
 
+    /// An open delivery and how far it came.
+    #[must_use]
+    pub fn find(&mut self, identifier: PacketIdentifier) -> Option<(Phase, &mut T)> {
+        self.entries.get_mut(&identifier).map(|entry| (entry.phase, &mut entry.delivery))
+    }
+
+    /// Every open delivery, to be changed, in no order that means anything.
+    pub fn deliveries_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries.values_mut().map(|entry| &mut entry.delivery)
+    }
+
+    /// The owner cannot send the message again, it is gone: frees the identifier of a delivery whose PUBLISH was
+    /// not answered. `None` when it was received already; then it ends by itself.
+    pub fn abandon(&mut self, identifier: PacketIdentifier) -> Option<T> {
+        match self.entries.get(&identifier)?.phase {
+            Phase::Assigned | Phase::Published => self.remove(identifier),
+            Phase::Received | Phase::Released => None,
+        }
+    }
+
     /// What to send when the session is taken up on a new connection, in the order of first sending. What
     /// waits for the disk is not among it.
     pub fn resend(&self) -> impl Iterator<Item = (PacketIdentifier, Resend, QoS, &T)> + '_ {

@@ -1,0 +1,219 @@
+//! What the journal owes to a persistent session: where we are in it, and what was read ahead.
+//!
+//! ```text
+//! owed:   1 2 3 4 5 6 7 8 9        done 1 2 4 · open towards the client 3 5 · read ahead 6 7
+//!                     │   └ last_owed
+//!                     └ cursor: everything up to here was handed over or is read ahead
+//! ```
+//!
+//! A session that is caught up gets new messages at once and its cursor goes along; one that is not gets them from
+//! the journal, in order. Memory does not grow with the backlog. Asks and remembers; what is sent is decided in
+//! `outbound`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+
+use crate::durable::{ConsumerId, LoadedDelivery, Sequence, Ticket};
+use crate::limits::LOAD_BYTES;
+use crate::mqtt::PacketIdentifier;
+
+use super::{Broker, Output, Turn};
+
+/// The journal's side of one session.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    pub(super) consumer: ConsumerId,
+    /// When this is committed, the session is on disk.
+    pub(super) opened: Ticket,
+    cursor: Sequence,
+    last_owed: Sequence,
+    loading: Loading,
+    read_ahead: VecDeque<LoadedDelivery>,
+    /// What was open when the client came back, by message: it has its identifier already.
+    reopened: BTreeMap<Sequence, PacketIdentifier>,
+    /// How many messages are owed, as far as this run knows.
+    owed: usize,
+}
+
+/// Whether an answer of the journal is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loading {
+    No,
+    /// It was asked for when this was the last message owed.
+    Through(Sequence),
+    /// Asked for on an earlier connection: it does not fit any more.
+    Stale,
+}
+
+impl Backlog {
+    /// Of a session that is opened with this ticket, after this message.
+    pub(super) fn new(consumer: ConsumerId, opened: Ticket, last_sequence: Sequence) -> Backlog {
+        Backlog {
+            consumer,
+            opened,
+            cursor: last_sequence,
+            last_owed: last_sequence,
+            loading: Loading::No,
+            read_ahead: VecDeque::new(),
+            reopened: BTreeMap::new(),
+            owed: 0,
+        }
+    }
+
+    /// Of a session of an earlier run, to which `last_owed` was the last message owed.
+    pub(super) fn restored(consumer: ConsumerId, last_owed: Sequence) -> Backlog {
+        Backlog { last_owed, ..Backlog::new(consumer, Ticket::default(), Sequence::ZERO) }
+    }
+
+    /// Whether everything owed was handed over.
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.cursor >= self.last_owed && self.read_ahead.is_empty() && self.loading == Loading::No
+    }
+
+    /// How many messages are owed, as far as this run knows.
+    pub(super) fn owed(&self) -> usize {
+        self.owed
+    }
+
+    /// One more message is owed, to be read from the journal in its turn.
+    pub(super) fn owe(&mut self, sequence: Sequence) {
+        assert!(sequence > self.last_owed, "messages are kept in the order of their sequences");
+        self.last_owed = sequence;
+        self.owed += 1;
+    }
+
+    /// The last message owed was handed over as it came.
+    pub(super) fn passed_on(&mut self) {
+        assert!(self.is_caught_up_but_for_last(), "only who is caught up gets messages as they come");
+        self.cursor = self.last_owed;
+    }
+
+    fn is_caught_up_but_for_last(&self) -> bool {
+        self.read_ahead.is_empty() && self.loading == Loading::No
+    }
+
+    /// So many messages are not owed any more.
+    pub(super) fn settle(&mut self, count: usize) {
+        self.owed = self.owed.saturating_sub(count);
+    }
+
+    /// The connection is gone: what was read ahead is read again for the next one.
+    pub(super) fn detach(&mut self) {
+        if let Some(first) = self.read_ahead.front() {
+            self.cursor = self.cursor.min(before(first.sequence));
+        }
+        self.read_ahead = VecDeque::new();
+        self.reopened.clear();
+        if self.loading != Loading::No {
+            self.loading = Loading::Stale;
+        }
+    }
+
+    /// The client is back: these messages, in order, still have their identifiers.
+    pub(super) fn reopen(&mut self, open: impl Iterator<Item = (Sequence, PacketIdentifier)>) {
+        self.reopened = open.collect();
+        if let Some(first) = self.reopened.keys().next() {
+            self.cursor = self.cursor.min(before(*first));
+        }
+    }
+
+    /// The identifier that a message still has from an earlier connection.
+    pub(super) fn reopened(&self, sequence: Sequence) -> Option<PacketIdentifier> {
+        self.reopened.get(&sequence).copied()
+    }
+
+    pub(super) fn next_read(&self) -> Option<&LoadedDelivery> {
+        self.read_ahead.front()
+    }
+
+    pub(super) fn take_next_read(&mut self) -> Option<LoadedDelivery> {
+        let next = self.read_ahead.pop_front()?;
+        self.reopened.remove(&next.sequence);
+        Some(next)
+    }
+
+    /// Asks for more when little is left and `window` messages may be open.
+    pub(super) fn read_on(&mut self, turn: &mut Turn<'_>, window: u16) {
+        let batch = usize::from(window).clamp(16, 1024);
+        if self.loading != Loading::No || self.cursor >= self.last_owed || self.read_ahead.len() > batch / 2 {
+            return;
+        }
+        self.loading = Loading::Through(self.last_owed);
+        turn.out.push(Output::Load {
+            consumer: self.consumer,
+            after: self.cursor,
+            max_messages: batch,
+            max_bytes: LOAD_BYTES,
+        });
+    }
+
+    /// The journal's answer. `false`: it was not for this connection. What was open and is not in the journal any
+    /// more is given to `lost`.
+    fn loaded(
+        &mut self,
+        deliveries: Vec<LoadedDelivery>,
+        through: Sequence,
+        mut lost: impl FnMut(PacketIdentifier),
+    ) -> bool {
+        let asked = match std::mem::replace(&mut self.loading, Loading::No) {
+            Loading::Through(asked) => asked,
+            Loading::Stale | Loading::No => return false,
+        };
+        let last = deliveries.last().map(|delivery| delivery.sequence);
+        // Nothing at all means that everything up to what was asked for is dropped or done.
+        let through = through.max(last.unwrap_or(asked));
+        let found = |sequence: &Sequence| {
+            deliveries.binary_search_by_key(sequence, |delivery| delivery.sequence).is_ok()
+        };
+        let came_by = (Bound::Excluded(self.cursor), Bound::Included(through.max(self.cursor.next())));
+        let gone =
+            self.reopened.range(came_by).filter(|(sequence, _)| **sequence <= through && !found(sequence));
+        let gone: Vec<Sequence> = gone.map(|(sequence, _)| *sequence).collect();
+        for sequence in gone {
+            if let Some(packet_identifier) = self.reopened.remove(&sequence) {
+                lost(packet_identifier);
+            }
+        }
+        self.cursor = self.cursor.max(through);
+        self.read_ahead.extend(deliveries);
+        true
+    }
+}
+
+const fn before(sequence: Sequence) -> Sequence {
+    Sequence(sequence.0.saturating_sub(1))
+}
+
+impl Broker {
+    /// What the journal owes to a session has come.
+    pub(super) fn loaded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        consumer: ConsumerId,
+        deliveries: Vec<LoadedDelivery>,
+        through: Sequence,
+    ) {
+        let Some(key) = self.sessions.by_consumer(consumer) else {
+            return;
+        };
+        let session = self.sessions.at(key);
+        let Some(backlog) = &mut session.backlog else {
+            unreachable!("who is found as a consumer has a backlog");
+        };
+        let outbound = &mut session.outbound;
+        backlog.loaded(deliveries, through, |packet_identifier| {
+            // The journal gave the message up while its PUBLISH was open: its identifier is free again.
+            outbound.abandon(packet_identifier);
+        });
+        self.send_on(turn, key);
+    }
+
+    /// The journal gave up some of what it owed.
+    pub(super) fn journal_dropped(&mut self, consumer: ConsumerId, count: u64) {
+        if let Some(key) = self.sessions.by_consumer(consumer)
+            && let Some(backlog) = &mut self.sessions.at(key).backlog
+        {
+            backlog.settle(usize::try_from(count).unwrap_or(usize::MAX));
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! CONNECT and CONNACK (sections 3.1 and 3.2): who is let in, and with which session.
+//!
+//! Credentials were checked by the driver. Never publishes a will: see `ending`.
+
+use bytestring::ByteString;
+
+use crate::durable::{ConsumerId, JournalHealth, Record, Ticket, Urgency};
+use crate::flow::{Inbound, Outbound};
+use crate::mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ProtocolVersion, ReasonCode};
+
+use super::backlog::Backlog;
+use super::connection::{Connection, Defaults};
+use super::ending::Ending;
+use super::inbound::refuse_topic;
+use super::sessions::{Attached, Link, Session, SessionKey};
+use super::{Broker, CloseReason, ConnectionId, Event, Output, Peer, Turn};
+
+impl Broker {
+    /// CONNECT on a new connection.
+    pub(super) fn connect(
+        &mut self,
+        turn: &mut Turn<'_>,
+        connection: ConnectionId,
+        mut connect: Connect,
+        peer: Peer,
+    ) {
+        match self.sessions.by_connection(connection) {
+            // [MQTT-3.1.0-2]
+            Some(Attached::To(key)) => return self.break_off(turn, key, ReasonCode::ProtocolError),
+            Some(Attached::Closing) => return,
+            None => {}
+        }
+        let mut properties = ConnAckProperties::default();
+        let old = match self.admit(&connect, &peer) {
+            Ok(old) => old,
+            Err(reason) => return self.refuse(turn, connection, reason),
+        };
+        if connect.client_id.is_empty() {
+            connect.client_id = self.new_client_id();
+            // [MQTT-3.1.3-7]
+            properties.assigned_client_identifier = Some(connect.client_id.clone());
+        }
+        let took_over = old.is_some_and(|key| self.take_over(turn, key));
+        // Its session may have ended with its connection.
+        let old = self.sessions.by_client(&connect.client_id);
+        let client_id = connect.client_id.clone();
+
+        let expiry = self.expiry_of(&connect);
+        let (key, session_present, after) = match old {
+            Some(key) if !connect.clean_start => {
+                let after = self.reconnect(turn, key, connection, connect, peer, expiry, &mut properties);
+                (key, true, after)
+            }
+            old => {
+                // [MQTT-3.1.2-4]
+                let cleared = old.and_then(|key| self.end_session(turn, key, Urgency::Awaited));
+                let (key, opened) =
+                    self.open_session(turn, connection, connect, peer, expiry, &mut properties);
+                (key, false, opened.or(cleared))
+            }
+        };
+        self.sessions.attach(connection, Attached::To(key));
+        self.watch(turn, key);
+        turn.event(Event::ClientConnected { connection, client_id, took_over });
+        self.greet(turn, key, session_present, properties, after);
+    }
+
+    /// Whether a client is let in; its session, if it has one.
+    fn admit(&self, connect: &Connect, peer: &Peer) -> Result<Option<SessionKey>, ReasonCode> {
+        if connect.properties.authentication_method.is_some() {
+            // [MQTT-4.12.0-1]
+            return Err(ReasonCode::BadAuthenticationMethod);
+        }
+        let may_be_nameless = match connect.version {
+            ProtocolVersion::V3_1 => false,
+            ProtocolVersion::V3_1_1 => connect.clean_start,
+            ProtocolVersion::V5 => true,
+        };
+        if connect.client_id.is_empty() && !may_be_nameless {
+            // [MQTT-3.1.3-8] of 3.1.1
+            return Err(ReasonCode::ClientIdentifierNotValid);
+        }
+        if let Some(reason) = connect.will.as_ref().and_then(|will| refuse_topic(&will.topic)) {
+            return Err(reason);
+        }
+        if self.sessions.connections() >= self.limits.max_connections {
+            return Err(ReasonCode::ServerBusy);
+        }
+        let old = self.sessions.by_client(&connect.client_id);
+        let session = old.map(|key| self.sessions.get(key));
+        match session {
+            // A session belongs to the user that made it: nobody else takes it over or clears it.
+            Some(session) if session.user.is_some() && session.user != peer.user => {
+                return Err(ReasonCode::NotAuthorized);
+            }
+            None if self.sessions.len() >= self.limits.max_sessions => {
+                return Err(ReasonCode::QuotaExceeded);
+            }
+            _ => {}
+        }
+        let is_persistent = session.is_some_and(|session| session.backlog.is_some());
+        let opens = self.expiry_of(connect) > 0 && (!is_persistent || connect.clean_start);
+        let clears = is_persistent && connect.clean_start;
+        if (opens || clears) && self.ledger.health() == JournalHealth::Dead {
+            return Err(ReasonCode::ServerUnavailable);
+        }
+        Ok(old)
+    }
+
+    fn refuse(&mut self, turn: &mut Turn<'_>, connection: ConnectionId, reason: ReasonCode) {
+        let packet = ConnAck { session_present: false, reason, properties: ConnAckProperties::default() };
+        turn.out.push(Output::Send { connection, packet: Packet::ConnAck(Box::new(packet)) });
+        turn.out.push(Output::Close { connection, reason: CloseReason::Refused(reason) });
+        self.sessions.attach(connection, Attached::Closing);
+        turn.event(Event::ClientRefused { connection, reason });
+    }
+
+    /// Ends the connection that a client still has `[MQTT-3.1.4-3]`; whether there was one.
+    fn take_over(&mut self, turn: &mut Turn<'_>, key: SessionKey) -> bool {
+        match &self.sessions.get(key).link {
+            Link::Online(_) => {
+                let ending = Ending::told(CloseReason::TakenOver, ReasonCode::SessionTakenOver);
+                self.end_connection(turn, key, ending);
+                true
+            }
+            // It was connected when the gateway died, and its end is not yet seen to.
+            Link::Offline(offline) if !offline.recorded => {
+                self.clear_deadlines(key);
+                self.detach(turn, key);
+                false
+            }
+            Link::Offline(_) => false,
+        }
+    }
+
+    /// Seconds that the session will outlive its connection.
+    fn expiry_of(&self, connect: &Connect) -> u32 {
+        let wanted = match connect.version {
+            ProtocolVersion::V5 => connect.properties.session_expiry_interval_seconds.unwrap_or(0),
+            _ if connect.clean_start => 0,
+            _ => u32::MAX,
+        };
+        wanted.min(self.limits.max_session_expiry_seconds)
+    }
+
+    /// Makes the connection's state, and writes down what the client has to be told.
+    fn link(
+        &self,
+        turn: &Turn<'_>,
+        connection: ConnectionId,
+        connect: &Connect,
+        expiry: u32,
+        properties: &mut ConnAckProperties,
+    ) -> Connection {
+        let is_v5 = connect.version == ProtocolVersion::V5;
+        // A 3.x client cannot be told another keep-alive than its own.
+        let own = Some(self.limits.server_keep_alive_seconds).filter(|seconds| is_v5 && *seconds > 0);
+        // [MQTT-3.1.2-21]
+        properties.server_keep_alive_seconds = own;
+        if expiry != connect.properties.session_expiry_interval_seconds.unwrap_or(0) {
+            properties.session_expiry_interval_seconds = Some(expiry);
+        }
+        let defaults = Defaults { receive_maximum: self.limits.receive_maximum, keep_alive_seconds: own };
+        Connection::new(connection, connect, turn.now.monotonic, &defaults)
+    }
+
+    /// Begins a new session. Gives back what must be committed before CONNACK.
+    fn open_session(
+        &mut self,
+        turn: &mut Turn<'_>,
+        connection: ConnectionId,
+        connect: Connect,
+        peer: Peer,
+        expiry: u32,
+        properties: &mut ConnAckProperties,
+    ) -> (SessionKey, Option<Ticket>) {
+        let link = self.link(turn, connection, &connect, expiry, properties);
+        let backlog = (expiry > 0).then(|| {
+            let consumer = self.new_consumer();
+            let record = opened(consumer, &connect, &peer, expiry);
+            let ticket = self.ledger.append(turn, Urgency::Awaited, record);
+            Backlog::new(consumer, ticket, self.ledger.last_sequence())
+        });
+        let ticket = backlog.as_ref().map(|backlog| backlog.opened);
+        let key = self.sessions.insert(Session {
+            client_id: connect.client_id,
+            user: peer.user,
+            version: connect.version,
+            expiry_interval_seconds: expiry,
+            subscriptions: std::collections::BTreeMap::new(),
+            inbound: Inbound::new(u16::MAX),
+            outbound: Outbound::new(link.receive_maximum),
+            link: Link::Online(Box::new(link)),
+            waiting_to_be_sent: super::queue::Queue::default(),
+            backlog,
+            will: connect.will,
+        });
+        (key, ticket)
+    }
+
+    /// Goes on with a session that is there. Gives back what must be committed before CONNACK: that it is there.
+    #[expect(clippy::too_many_arguments, reason = "the facts of one CONNECT, used here only")]
+    fn reconnect(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: SessionKey,
+        connection: ConnectionId,
+        connect: Connect,
+        peer: Peer,
+        expiry: u32,
+        properties: &mut ConnAckProperties,
+    ) -> Option<Ticket> {
+        let link = self.link(turn, connection, &connect, expiry, properties);
+        self.clear_deadlines(key);
+        let session = self.sessions.at(key);
+        let Some(backlog) = &session.backlog else {
+            unreachable!("only persistent sessions outlive their connection");
+        };
+        let opened_at = backlog.opened;
+        let record = opened(backlog.consumer, &connect, &peer, expiry);
+        session.user = peer.user;
+        session.version = connect.version;
+        session.expiry_interval_seconds = expiry;
+        session.outbound.set_receive_maximum(link.receive_maximum);
+        session.link = Link::Online(Box::new(link));
+        // A will that waited for its delay is replaced, and with it cancelled `[MQTT-3.1.3-9]`.
+        session.will = connect.will;
+        self.ledger.append(turn, Urgency::Lingers, record);
+        Some(opened_at)
+    }
+
+    /// Sends CONNACK, or lets it wait for the disk.
+    fn greet(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: SessionKey,
+        session_present: bool,
+        mut properties: ConnAckProperties,
+        after: Option<Ticket>,
+    ) {
+        let Some(connection) = self.sessions.get(key).connection() else { return };
+        let is_v5 = connection.is_v5();
+        if is_v5 {
+            properties.receive_maximum = std::num::NonZeroU16::new(self.limits.receive_maximum);
+            properties.maximum_packet_size =
+                u32::try_from(self.limits.max_packet_bytes).ok().and_then(std::num::NonZeroU32::new);
+            properties.topic_alias_maximum = Some(self.limits.topic_alias_maximum);
+            properties.shared_subscription_available = Some(false);
+        } else {
+            properties = ConnAckProperties::default();
+        }
+        // 3.1 has no such flag.
+        let session_present = session_present && connection.version != ProtocolVersion::V3_1;
+        let packet = ConnAck { session_present, reason: ReasonCode::Success, properties };
+        let waits = after.is_some_and(|ticket| !self.ledger.is_committed(ticket));
+        self.answer(turn, key, Packet::ConnAck(Box::new(packet)), after);
+        if !waits {
+            self.greeted(turn, key);
+        }
+    }
+
+    /// CONNACK is sent: the session may go on.
+    pub(super) fn greeted(&mut self, turn: &mut Turn<'_>, key: SessionKey) {
+        if let Some(connection) = self.sessions.at(key).connection_mut() {
+            connection.greeted = true;
+            self.resume(turn, key);
+        }
+    }
+
+    pub(super) fn new_consumer(&mut self) -> ConsumerId {
+        self.last_consumer += 1;
+        ConsumerId(self.last_consumer)
+    }
+
+    /// An identifier that nobody has.
+    fn new_client_id(&mut self) -> ByteString {
+        loop {
+            self.assigned_client_ids += 1;
+            let candidate = ByteString::from(format!("tidegate-{}", self.assigned_client_ids));
+            if self.sessions.by_client(&candidate).is_none() {
+                return candidate;
+            }
+        }
+    }
+}
+
+fn opened(consumer: ConsumerId, connect: &Connect, peer: &Peer, expiry: u32) -> Record {
+    Record::SessionOpened {
+        consumer,
+        client_id: connect.client_id.clone(),
+        user: peer.user.clone(),
+        version: connect.version,
+        expiry_interval_seconds: expiry,
+        will: connect.will.clone(),
+    }
+}

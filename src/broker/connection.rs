@@ -1,0 +1,104 @@
+//! What is known of the connection of a connected client, and forgotten with it.
+//!
+//! Data and small questions only.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use crate::mqtt::{Connect, ProtocolVersion, TopicName};
+use crate::time::Instant;
+
+use super::ConnectionId;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: ConnectionId,
+    pub(super) version: ProtocolVersion,
+    /// Whether CONNACK was sent; before it nothing else may be `[MQTT-3.2.0-1]`.
+    pub(super) greeted: bool,
+    /// Acknowledgements that wait for the disk; later ones wait behind them `[MQTT-4.6.0-2]`.
+    pub(super) answers_waiting: u32,
+    /// How long it may be silent: 1.5 x keep-alive.
+    pub(super) patience: Option<Duration>,
+    pub(super) last_heard: Instant,
+    /// The deadline that is set for it.
+    pub(super) watched_until: Option<Instant>,
+    /// Bytes handed out and not yet written.
+    pub(super) outbox_bytes: usize,
+    /// The largest packet that the client takes `[MQTT-3.1.2-24]`.
+    pub(super) maximum_packet_size: usize,
+    /// How many QoS 1 and 2 publishes the client takes at once.
+    pub(super) receive_maximum: u16,
+    /// How many were sent on this connection and are not acknowledged `[MQTT-3.3.4-9]`.
+    pub(super) sent_open: u16,
+    /// How many the client has sent on this connection that are not acknowledged.
+    pub(super) received_open: u16,
+    /// Topics by alias, the alias 1 at place 0.
+    aliases: Vec<Option<TopicName>>,
+    /// Something was not acknowledged because the journal could not keep it: from then on nothing that needs the
+    /// journal is accepted, so that a repetition does not come after what followed it.
+    pub(super) withheld: bool,
+}
+
+impl Connection {
+    /// The connection that `connect` opens, for a server that lets `default_receive_maximum` be open towards a
+    /// client that does not say.
+    pub(super) fn new(id: ConnectionId, connect: &Connect, now: Instant, defaults: &Defaults) -> Connection {
+        let properties = &connect.properties;
+        let keep_alive = defaults.keep_alive_seconds.unwrap_or(connect.keep_alive_seconds);
+        Connection {
+            id,
+            version: connect.version,
+            greeted: false,
+            answers_waiting: 0,
+            // [MQTT-3.1.2-22] [MQTT-3.1.2-24] of 3.1.1
+            patience: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
+            last_heard: now,
+            watched_until: None,
+            outbox_bytes: 0,
+            maximum_packet_size: properties
+                .maximum_packet_size
+                .and_then(|size| usize::try_from(size.get()).ok())
+                .unwrap_or(usize::MAX),
+            receive_maximum: properties.receive_maximum.map_or(defaults.receive_maximum, NonZeroU16::get),
+            sent_open: 0,
+            received_open: 0,
+            aliases: Vec::new(),
+            withheld: false,
+        }
+    }
+
+    pub(super) fn is_v5(&self) -> bool {
+        self.version == ProtocolVersion::V5
+    }
+
+    /// How many more QoS 1 and 2 publishes may be sent.
+    pub(super) fn window(&self) -> u16 {
+        self.receive_maximum.saturating_sub(self.sent_open)
+    }
+
+    /// The topic that an alias stands for.
+    pub(super) fn topic_of(&self, alias: NonZeroU16) -> Option<&TopicName> {
+        self.aliases.get(usize::from(alias.get()) - 1)?.as_ref()
+    }
+
+    /// Lets an alias stand for a topic; the caller has checked its bound.
+    pub(super) fn set_alias(&mut self, alias: NonZeroU16, topic: TopicName) {
+        let place = usize::from(alias.get()) - 1;
+        if self.aliases.len() <= place {
+            self.aliases.resize(place + 1, None);
+        }
+        if let Some(entry) = self.aliases.get_mut(place) {
+            *entry = Some(topic);
+        }
+    }
+}
+
+/// What the server says where the client does not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Defaults {
+    pub(super) receive_maximum: u16,
+    /// The server's keep-alive, for clients that can be told.
+    pub(super) keep_alive_seconds: Option<u16>,
+}

@@ -1,0 +1,170 @@
+//! What was handed to the journal, and what waits for it to be on disk.
+//!
+//! An acknowledgement promises that the record is on disk; nothing else waits. Everything that waits stands in one
+//! queue by ticket, so that what is released comes out in the order in which it came in. Never decides what is
+//! kept.
+
+use std::collections::VecDeque;
+
+use smallvec::SmallVec;
+
+use crate::durable::{
+    ConsumerId, Delivery, JournalHealth, Message, MessageBody, Record, Sequence, Ticket, Urgency,
+};
+use crate::mqtt::{Packet, PacketIdentifier};
+
+use super::routing::Origin;
+use super::{ConnectionId, Output, SourceId, Turn};
+
+/// Something that is done when its ticket is committed.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// An acknowledgement.
+    Answer { connection: ConnectionId, packet: Packet },
+    /// An inbound QoS 2 message, to be handed out.
+    Onward(Box<Onward>),
+    /// An outbound QoS 2 message that got its identifier, to be sent.
+    Assigned { consumer: ConsumerId, packet_identifier: PacketIdentifier, owed: Box<(Delivery, Message)> },
+    /// An outbound QoS 2 message that was received: PUBREL is to be sent.
+    Released { consumer: ConsumerId, packet_identifier: PacketIdentifier },
+    /// A message from inside the gateway.
+    Accepted { source: SourceId, token: u64 },
+}
+
+/// An inbound QoS 2 message on its way from the disk to its subscribers.
+#[derive(Debug)]
+pub(super) struct Onward {
+    pub(super) message: Message,
+    pub(super) origin: Origin,
+    /// The connection that published it.
+    pub(super) publisher: Option<ConnectionId>,
+    /// The sessions that get it from the journal.
+    pub(super) owed_to: SmallVec<[ConsumerId; 2]>,
+}
+
+/// The broker's side of the journal.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    health: JournalHealth,
+    last_ticket: Ticket,
+    this_turn: Option<Ticket>,
+    committed: Ticket,
+    /// The last ticket that somebody waited for.
+    last_awaited: Ticket,
+    last_sequence: Sequence,
+    waiting: VecDeque<(Ticket, Waiting)>,
+    /// Kept inbound QoS 2 messages that are not committed, in order: nobody may get them yet.
+    held: VecDeque<(Ticket, Sequence)>,
+    uncommitted: VecDeque<(Ticket, usize)>,
+    uncommitted_bytes: usize,
+}
+
+impl Ledger {
+    /// Goes on after what an earlier run wrote.
+    pub(super) fn restore(&mut self, last_sequence: Sequence) {
+        self.last_sequence = last_sequence;
+    }
+
+    /// One call of `handle` begins: its records will share a ticket.
+    pub(super) fn begin_turn(&mut self) {
+        self.this_turn = None;
+    }
+
+    pub(super) fn health(&self) -> JournalHealth {
+        self.health
+    }
+
+    /// Takes in the new health; gives back the old one.
+    pub(super) fn set_health(&mut self, health: JournalHealth) -> JournalHealth {
+        std::mem::replace(&mut self.health, health)
+    }
+
+    pub(super) fn last_sequence(&self) -> Sequence {
+        self.last_sequence
+    }
+
+    pub(super) fn next_sequence(&mut self) -> Sequence {
+        self.last_sequence = self.last_sequence.next();
+        self.last_sequence
+    }
+
+    /// Hands a record to the journal.
+    pub(super) fn append(&mut self, turn: &mut Turn<'_>, urgency: Urgency, record: Record) -> Ticket {
+        let ticket = *self.this_turn.get_or_insert_with(|| {
+            self.last_ticket = self.last_ticket.next();
+            self.last_ticket
+        });
+        if urgency == Urgency::Awaited {
+            self.last_awaited = ticket;
+        }
+        let bytes = approximate_bytes(&record);
+        self.uncommitted_bytes += bytes;
+        match self.uncommitted.back_mut() {
+            Some((last, sum)) if *last == ticket => *sum += bytes,
+            _ => self.uncommitted.push_back((ticket, bytes)),
+        }
+        turn.out.push(Output::Append { ticket, urgency, record });
+        ticket
+    }
+
+    /// Lets something wait until `ticket` is committed, and behind everything that waits already.
+    pub(super) fn wait(&mut self, ticket: Ticket, what: Waiting) {
+        let behind = self.waiting.back().map_or(Ticket::default(), |(last, _)| *last);
+        self.waiting.push_back((ticket.max(behind), what));
+    }
+
+    /// A kept message must not be handed out before `ticket` is committed.
+    pub(super) fn hold(&mut self, ticket: Ticket, sequence: Sequence) {
+        self.held.push_back((ticket, sequence));
+    }
+
+    pub(super) fn is_held(&self, sequence: Sequence) -> bool {
+        self.held.binary_search_by_key(&sequence, |(_, held)| *held).is_ok()
+    }
+
+    /// What somebody waits for and is not yet committed, if anything.
+    pub(super) fn awaited(&self) -> Option<Ticket> {
+        (self.last_awaited > self.committed).then_some(self.last_awaited)
+    }
+
+    pub(super) fn is_committed(&self, ticket: Ticket) -> bool {
+        ticket <= self.committed
+    }
+
+    /// Everything up to `ticket` is on disk.
+    pub(super) fn commit(&mut self, ticket: Ticket) {
+        assert!(ticket <= self.last_ticket, "the journal commits only what it was given");
+        self.committed = self.committed.max(ticket);
+        while let Some((_, bytes)) = self.uncommitted.pop_front_if(|(at, _)| *at <= ticket) {
+            self.uncommitted_bytes -= bytes;
+        }
+        while self.held.pop_front_if(|(at, _)| *at <= ticket).is_some() {}
+    }
+
+    /// The next thing that needs not wait any more.
+    pub(super) fn take_released(&mut self) -> Option<Waiting> {
+        let committed = self.committed;
+        self.waiting.pop_front_if(|(ticket, _)| *ticket <= committed).map(|(_, what)| what)
+    }
+
+    pub(super) fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted_bytes
+    }
+}
+
+/// About how many bytes a record takes; what the back-pressure on publishers is measured by.
+fn approximate_bytes(record: &Record) -> usize {
+    const OVERHEAD: usize = 64;
+    let message_bytes = |message: &Message| {
+        message.topic.as_str().len()
+            + match &message.body {
+                MessageBody::Publish { payload, .. } => payload.len(),
+                MessageBody::Reading(reading) => 32 * reading.measurements.len(),
+            }
+    };
+    OVERHEAD
+        + match record {
+            Record::Kept { message, .. } | Record::RetainedSet { message } => message_bytes(message),
+            _ => 0,
+        }
+}

@@ -1,0 +1,144 @@
+//! SUBSCRIBE and UNSUBSCRIBE (sections 3.8 to 3.11).
+//!
+//! Shared subscriptions are refused, and CONNACK says so.
+
+use std::num::NonZeroU32;
+
+use bytestring::ByteString;
+
+use crate::durable::{JournalHealth, Message, Record, SubscriptionState, Ticket, Urgency};
+use crate::limits::TOPIC_LEVELS;
+use crate::mqtt::{
+    Packet, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, SubscriptionOptions, TopicFilter, UnsubAck,
+    Unsubscribe,
+};
+
+use super::sessions::SessionKey;
+use super::subscriptions::{Subscriber, Subscription};
+use super::{Broker, Turn};
+
+impl Broker {
+    /// SUBSCRIBE: one code per filter, in order `[MQTT-3.8.4-5]`.
+    pub(super) fn subscribe(&mut self, turn: &mut Turn<'_>, key: SessionKey, subscribe: &Subscribe) {
+        let identifier = subscribe.subscription_identifier;
+        let mut after = None;
+        let mut reasons = Vec::with_capacity(subscribe.requests.len());
+        let mut wants_retained = Vec::new();
+        for (text, options) in &subscribe.requests {
+            let reason = match self.subscribe_one(turn, key, text, *options, identifier) {
+                Err(reason) => reason,
+                Ok(made) => {
+                    after = made.after.or(after);
+                    if options.retain_handling == RetainHandling::Send
+                        || (options.retain_handling == RetainHandling::SendIfNew && made.is_new)
+                    {
+                        wants_retained.push((made.filter, *options));
+                    }
+                    granted(options.maximum_qos)
+                }
+            };
+            reasons.push(reason);
+        }
+        let packet = SubAck { packet_identifier: subscribe.packet_identifier, properties: None, reasons };
+        self.answer(turn, key, Packet::SubAck(Box::new(packet)), after);
+        for (filter, options) in wants_retained {
+            let subscription = Subscription::new(Subscriber::Session(key), options, identifier);
+            self.send_retained(turn, &filter, &subscription);
+        }
+    }
+
+    fn subscribe_one(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: SessionKey,
+        text: &ByteString,
+        options: SubscriptionOptions,
+        identifier: Option<NonZeroU32>,
+    ) -> Result<Made, ReasonCode> {
+        let filter = parse(text)?;
+        if filter.share_name().is_some() {
+            return Err(ReasonCode::SharedSubscriptionsNotSupported);
+        }
+        let health = self.ledger.health();
+        let session = self.sessions.at(key);
+        let is_new = !session.subscriptions.contains_key(&filter);
+        if is_new && session.subscriptions.len() >= self.limits.max_subscriptions {
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        let consumer = session.consumer();
+        if consumer.is_some() && health == JournalHealth::Dead {
+            return Err(ReasonCode::UnspecifiedError);
+        }
+        session.subscriptions.insert(filter.clone(), SubscriptionState { options, identifier });
+        self.subscriptions.insert(&filter, Subscription::new(Subscriber::Session(key), options, identifier));
+        let after = consumer.map(|consumer| {
+            let record = Record::Subscribed { consumer, filter: filter.clone(), options, identifier };
+            self.ledger.append(turn, Urgency::Awaited, record)
+        });
+        Ok(Made { filter, is_new, after })
+    }
+
+    /// The retained messages that a new subscription gets, as if they were published now `[MQTT-3.3.1-9]`.
+    fn send_retained(&mut self, turn: &mut Turn<'_>, filter: &TopicFilter, subscription: &Subscription) {
+        let messages: Vec<Message> = self.retained.matching(filter).cloned().collect();
+        for message in &messages {
+            self.send_stored(turn, message, subscription);
+        }
+    }
+
+    /// UNSUBSCRIBE: one code per filter, in order `[MQTT-3.11.3-1]`.
+    pub(super) fn unsubscribe(&mut self, turn: &mut Turn<'_>, key: SessionKey, unsubscribe: &Unsubscribe) {
+        let consumer = self.sessions.get(key).consumer();
+        if consumer.is_some() && self.ledger.health() == JournalHealth::Dead {
+            // Not acknowledged: the subscription would be back after a restart.
+            return;
+        }
+        let mut after = None;
+        let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
+        for text in &unsubscribe.filters {
+            let filter = match parse(text) {
+                Ok(filter) => filter,
+                Err(reason) => {
+                    reasons.push(reason);
+                    continue;
+                }
+            };
+            if self.sessions.at(key).subscriptions.remove(&filter).is_none() {
+                reasons.push(ReasonCode::NoSubscriptionExisted);
+                continue;
+            }
+            self.subscriptions.remove(&filter, Subscriber::Session(key));
+            if let Some(consumer) = consumer {
+                let record = Record::Unsubscribed { consumer, filter };
+                after = Some(self.ledger.append(turn, Urgency::Awaited, record));
+            }
+            reasons.push(ReasonCode::Success);
+        }
+        let packet = UnsubAck { packet_identifier: unsubscribe.packet_identifier, properties: None, reasons };
+        // [MQTT-3.10.4-4]
+        self.answer(turn, key, Packet::UnsubAck(Box::new(packet)), after);
+    }
+}
+
+/// A subscription that was made or replaced.
+struct Made {
+    filter: TopicFilter,
+    is_new: bool,
+    after: Option<Ticket>,
+}
+
+fn parse(text: &ByteString) -> Result<TopicFilter, ReasonCode> {
+    let filter = TopicFilter::parse(text.clone()).map_err(|_| ReasonCode::TopicFilterInvalid)?;
+    if filter.levels().count() > TOPIC_LEVELS {
+        return Err(ReasonCode::TopicFilterInvalid);
+    }
+    Ok(filter)
+}
+
+fn granted(qos: QoS) -> ReasonCode {
+    match qos {
+        QoS::AtMostOnce => ReasonCode::Success,
+        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+    }
+}
