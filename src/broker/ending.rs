@@ -89,8 +89,7 @@ impl Broker {
         if !ending.will {
             session.will = None;
         }
-        session.link =
-            Link::Offline(Offline { since: turn.now, recorded: false, will_at: None, expires_at: None });
+        session.link = Link::Offline(Offline { recorded: false, will_at: None, expires_at: None });
         self.detach(turn, key);
     }
 
@@ -231,7 +230,6 @@ pub(super) fn offline(now: &Moment, since: Moment, expiry_seconds: u32, will: Op
         now.monotonic + Duration::from_secs(seconds.into()).saturating_sub(rested)
     };
     Offline {
-        since,
         recorded: true,
         will_at: will.map(|will| after(will.delay_interval_seconds.min(expiry_seconds))),
         expires_at: (expiry_seconds != u32::MAX).then(|| after(expiry_seconds)),

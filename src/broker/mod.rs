@@ -34,12 +34,14 @@ mod routing;
 mod sessions;
 mod subscribe;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub use interface::{
     CloseReason, ConnectionId, Event, ForwardRule, Input, Output, Peer, Renderer, SourceId, UplinkRules,
 };
-pub use publish_frame::{PublishFrame, PublishParts};
+pub use publish_frame::PublishFrame;
 
 use std::collections::BTreeMap;
 

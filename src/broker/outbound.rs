@@ -175,7 +175,7 @@ impl Broker {
         message: &Message,
     ) {
         let expiry = expiry_left(message, &turn.now).unwrap_or(Some(0));
-        let frame = self.encode_owed(key, delivery, message, expiry);
+        let Some(frame) = self.encode_owed(key, delivery, message, expiry) else { return };
         let session = self.sessions.at(key);
         if let Some((_, in_flight)) = session.outbound.find(identifier) {
             in_flight.sent_here = true;
@@ -198,7 +198,9 @@ impl Broker {
         };
         let consumer = delivery.consumer;
         let qos = delivery.qos;
-        let frame = self.encode_owed(key, &delivery, &message, expiry);
+        let Some(frame) = self.encode_owed(key, &delivery, &message, expiry) else {
+            return self.drop_owed(turn, key, sequence, DropReason::PacketTooLarge);
+        };
         let session = self.sessions.at(key);
         if let Readiness::Never(reason) =
             session.readiness(frame.bytes.len(), qos, self.limits.max_outbox_bytes)
@@ -254,7 +256,7 @@ impl Broker {
             return;
         }
         let expiry = expiry_left(&owed.1, &turn.now).unwrap_or(Some(0));
-        let frame = self.encode_owed(key, &owed.0, &owed.1, expiry);
+        let Some(frame) = self.encode_owed(key, &owed.0, &owed.1, expiry) else { return };
         let session = self.sessions.at(key);
         if let Some((_, in_flight)) = session.outbound.find(identifier) {
             in_flight.sent_here = true;
@@ -268,7 +270,7 @@ impl Broker {
         delivery: &Delivery,
         message: &Message,
         expiry: Option<u32>,
-    ) -> PublishFrame {
+    ) -> Option<PublishFrame> {
         self.frames.begin(expiry);
         let variant = Variant {
             version: self.sessions.at(key).version,

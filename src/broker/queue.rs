@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::mqtt::QoS;
 use crate::time::Instant;
 
-use super::PublishFrame;
+use super::publish_frame::{PublishFrame, with_message_expiry};
 
 /// One message that waits.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ impl Queued {
             return None;
         }
         let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX);
-        Some(self.frame.with_message_expiry(seconds.max(1)))
+        Some(with_message_expiry(self.frame, seconds.max(1)))
     }
 }
 

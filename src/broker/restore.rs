@@ -46,7 +46,7 @@ impl Broker {
         // What has no end of its connection on disk was connected: that is written down at the first timeout.
         let link = match state.detached_at {
             Some(since) => offline(&now, since, state.expiry_interval_seconds, state.will.as_deref()),
-            None => Offline { since: now, recorded: false, will_at: Some(now.monotonic), expires_at: None },
+            None => Offline { recorded: false, will_at: Some(now.monotonic), expires_at: None },
         };
         let key = self.sessions.insert(Session {
             client_id: state.client_id.clone(),

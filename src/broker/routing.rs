@@ -328,7 +328,9 @@ impl Broker {
         if let Some(backlog) = &mut session.backlog {
             backlog.passed_on();
         }
-        let frame = self.frame(key, message, qos, recipient);
+        let Some(frame) = self.frame(key, message, qos, recipient) else {
+            return self.drop_owed(turn, key, sequence, DropReason::PacketTooLarge);
+        };
         let session = self.sessions.at(key);
         if let Readiness::Never(reason) =
             session.readiness(frame.bytes.len(), qos, self.limits.max_outbox_bytes)
@@ -362,7 +364,9 @@ impl Broker {
                 .backlog
                 .as_ref()
                 .is_some_and(|backlog| qos > QoS::AtMostOnce && !backlog.is_caught_up());
-        let frame = self.frame(key, message, qos, recipient);
+        let Some(frame) = self.frame(key, message, qos, recipient) else {
+            return turn.dropped(1, DropReason::PacketTooLarge);
+        };
         let session = self.sessions.at(key);
         let readiness = session.readiness(frame.bytes.len(), qos, self.limits.max_outbox_bytes);
         match readiness {
@@ -429,7 +433,13 @@ impl Broker {
         Some((sequence, self.ledger.append(turn, urgency, record)))
     }
 
-    fn frame(&mut self, key: SessionKey, message: &Message, qos: QoS, recipient: &Recipient) -> PublishFrame {
+    fn frame(
+        &mut self,
+        key: SessionKey,
+        message: &Message,
+        qos: QoS,
+        recipient: &Recipient,
+    ) -> Option<PublishFrame> {
         let variant = Variant {
             version: self.sessions.at(key).version,
             qos,

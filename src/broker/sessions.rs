@@ -12,7 +12,7 @@ use slab::Slab;
 use crate::durable::{ConsumerId, SubscriptionState};
 use crate::flow::{Inbound, Outbound};
 use crate::mqtt::{ProtocolVersion, TopicFilter, Will};
-use crate::time::{Instant, Moment};
+use crate::time::Instant;
 
 use super::ConnectionId;
 use super::backlog::Backlog;
@@ -59,8 +59,6 @@ pub(super) enum Link {
 /// A session without a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Offline {
-    /// Since when.
-    pub(super) since: Moment,
     /// Whether the journal was told.
     pub(super) recorded: bool,
     /// When the will is published.

@@ -236,6 +236,8 @@ pub struct EncodedPublish {
     pub bytes: Bytes,
     /// Where in `bytes` the two bytes of the packet identifier stand; `None` at QoS 0.
     pub packet_identifier_at: Option<usize>,
+    /// Where in `bytes` the four bytes of the message expiry interval stand, if it has one (5.0).
+    pub message_expiry_at: Option<usize>,
 }
 
 impl EncodedPublish {
@@ -255,9 +257,21 @@ impl OutgoingPublish<'_> {
         bytes.varint(length);
         let topic_at = bytes.len();
         self.write(version, 0, &mut bytes);
-        let packet_identifier_at =
-            (self.qos != QoS::AtMostOnce).then(|| topic_at + 2 + self.topic_bytes().len());
-        Ok(EncodedPublish { bytes: bytes.freeze(), packet_identifier_at })
+        let topic_end = topic_at + 2 + self.topic_bytes().len();
+        let packet_identifier_at = (self.qos != QoS::AtMostOnce).then_some(topic_end);
+        let properties_at = topic_end + if packet_identifier_at.is_some() { 2 } else { 0 };
+        let message_expiry_at = self
+            .message_expiry_interval_seconds
+            .filter(|_| version.is_v5())
+            .map(|_| properties_at + self.properties_before_expiry());
+        Ok(EncodedPublish { bytes: bytes.freeze(), packet_identifier_at, message_expiry_at })
+    }
+
+    /// Bytes from the length of the properties up to the value of the message expiry interval.
+    fn properties_before_expiry(&self) -> usize {
+        let alias = if self.topic_alias.is_some() { 3 } else { 0 };
+        let format = self.properties.and_then(|all| all.payload_format_indicator).map_or(0, |_| 2);
+        varint_length(self.length()) + alias + format + 1
     }
 
     /// Bytes that the packet takes on the wire.

@@ -1,0 +1,4 @@
+//! The broker's rules, one conversation each; see [`world`].
+
+mod delivery;
+mod world;
