@@ -3,7 +3,8 @@
 use std::io::stdout;
 use std::process::ExitCode;
 
-use super::{Configuration, USAGE, colours};
+use super::terminal::{colours, say};
+use super::{Configuration, USAGE};
 use crate::config::{self, Problems, Severity};
 
 #[derive(Debug, clap::Args)]
@@ -30,10 +31,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Err(problems) => problems,
     };
     if arguments.json {
-        println!("{:#}", problems.to_json());
+        say(format_args!("{:#}", problems.to_json()))?;
     } else {
-        print!("{}", problems.render(colours(&stdout())));
-        println!("{}: {}", configuration.config.display(), summary(&problems));
+        let shown = problems.render(colours(&stdout()));
+        say(format_args!("{shown}{}: {}", configuration.config.display(), summary(&problems)))?;
     }
     Ok(if problems.has_errors() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS })
 }

@@ -2,26 +2,28 @@
 //!
 //! Exit codes: 0 good, 1 failed, 2 bad usage or configuration; `status` adds 3, not running.
 
-#![expect(clippy::print_stdout, reason = "commands print; nothing below this floor does")]
-
 mod check;
 mod decode;
 mod demo;
 mod journal;
+mod mqtt;
 mod passwd;
 mod publish;
 mod run;
 mod scan;
 mod status;
 mod subscribe;
+mod terminal;
 
-use std::io::IsTerminal;
+use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
+
+use terminal::complain;
 
 /// Something went wrong that is nobody's usage.
 const FAILED: u8 = 1;
@@ -75,10 +77,19 @@ pub fn main() -> ExitCode {
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
     };
-    outcome.unwrap_or_else(|error| {
-        complain(&format!("{error:#}"));
-        ExitCode::from(FAILED)
-    })
+    match outcome {
+        Ok(code) => code,
+        // Whoever read the output has seen enough, as `head` has.
+        Err(error)
+            if error.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) =>
+        {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(format_args!("{error:#}"));
+            ExitCode::from(FAILED)
+        }
+    }
 }
 
 /// Which configuration, with which values given outside of it.
@@ -96,17 +107,6 @@ impl Configuration {
     fn overrides(&self) -> Overrides {
         Overrides::of_process(self.settings.clone())
     }
-}
-
-/// One line on stderr. A closed stderr is no reason to fail.
-fn complain(message: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr().lock(), "tidegate: {message}");
-}
-
-/// Whether to write colours to a stream: it is a terminal, and the user has nothing against colours.
-fn colours(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Configuration, USAGE, colours};
+use super::terminal::{colours, complain};
+use super::{Configuration, USAGE};
 use crate::config::{self, Severity};
 
 #[derive(Debug, clap::Args)]
@@ -26,9 +27,11 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let loaded = match config::load(&configuration.config, &configuration.overrides()) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            use std::io::Write as _;
-            let _ = write!(stderr().lock(), "{}", problems.render(colours(&stderr())));
-            super::complain(&super::check::summary(&problems));
+            let shown = problems.render(colours(&stderr()));
+            complain(format_args!(
+                "the configuration has problems\n\n{shown}{}",
+                super::check::summary(&problems)
+            ));
             return Ok(ExitCode::from(USAGE));
         }
     };

@@ -1,6 +1,5 @@
 //! From the checked tree to [`Config`]: every default is filled in here, and nothing is judged any more.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -191,15 +191,15 @@ pub(super) fn serial_format(text: &str) -> Result<SerialFormat, String> {
 
 /// How the server of an uplink is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Url {
-    pub(super) scheme: Scheme,
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(crate) struct Url {
+    pub(crate) scheme: Scheme,
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 /// The transport under MQTT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scheme {
+pub(crate) enum Scheme {
     Mqtt,
     Mqtts,
     Ws,
@@ -208,7 +208,7 @@ pub(super) enum Scheme {
 
 impl Url {
     /// `mqtt://HOST[:PORT]`, and `ws://HOST[:PORT]/PATH`.
-    pub(super) fn parse(text: &str) -> Result<Url, String> {
+    pub(crate) fn parse(text: &str) -> Result<Url, String> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(format!("the scheme is missing: \"mqtt://{text}\""));
         };

@@ -26,6 +26,7 @@ mod unavailable;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use kind::{Scheme, Url};
 pub use model::{
     Config, Forward, Gateway, Journal, Listener, ProfileOptions, Sensor, SerialFormat, SerialParity, Source,
     Uplink,

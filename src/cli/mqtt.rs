@@ -1,0 +1,353 @@
+//! The MQTT client of the commands: rumqttc, 3.1.1 and 5.0 behind one face.
+//!
+//! A client that we did not write, so that it also tests the broker. Never used by the gateway itself.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
+use rumqttc::v5::mqttbytes::v5 as packets5;
+use rumqttc::{mqttbytes::v4 as packets4, v5};
+
+use crate::config::{Scheme, Secret, Url};
+use crate::limits::PACKET_BYTES_MAX;
+use crate::mqtt::QoS;
+
+/// Messages handed over and not yet sent.
+const CHANNEL_REQUESTS: usize = 64;
+/// Packets open at once; fewer than servers usually allow.
+const IN_FLIGHT: u16 = 100;
+
+/// Where to connect, and as whom.
+#[derive(Debug, clap::Args)]
+pub(super) struct ConnectionArguments {
+    /// The server, as in mqtt://localhost:1883
+    #[arg(long, conflicts_with_all = ["host", "port"])]
+    url: Option<String>,
+    /// The server's name or address
+    #[arg(short = 'H', long, default_value = "localhost")]
+    host: String,
+    /// The server's port
+    #[arg(short, long, default_value_t = 1883)]
+    port: u16,
+    /// The MQTT version to speak
+    #[arg(short = 'V', long, value_name = "VERSION", default_value = "5", value_parser = ["5", "3.1.1"])]
+    mqtt_version: String,
+    /// The client identifier; otherwise one of its own
+    #[arg(short = 'i', long, value_name = "ID")]
+    client_id: Option<String>,
+    /// The user to log in as; asks for the password on a terminal unless it is given
+    #[arg(short, long)]
+    user: Option<String>,
+    /// The file whose first line is the password
+    #[arg(long, value_name = "FILE", requires = "user", conflicts_with = "password_env")]
+    password_file: Option<PathBuf>,
+    /// The environment variable with the password
+    #[arg(long, value_name = "NAME", requires = "user")]
+    password_env: Option<String>,
+    /// Seconds
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(5..))]
+    keep_alive: u16,
+}
+
+impl ConnectionArguments {
+    /// How to connect; asks for the password where it must.
+    pub(super) fn target(&self) -> anyhow::Result<Target> {
+        let (host, port) = match &self.url {
+            None => (self.host.clone(), self.port),
+            Some(url) => {
+                let url = Url::parse(url).map_err(anyhow::Error::msg).context("--url")?;
+                ensure!(url.scheme == Scheme::Mqtt, "not available in this version yet: {:?}", url.scheme);
+                (url.host, url.port)
+            }
+        };
+        let login = match &self.user {
+            Some(user) => Some((user.clone(), self.password()?)),
+            None => None,
+        };
+        let own_id = || format!("tidegate-{}-{}", std::process::id(), self.port);
+        Ok(Target {
+            host,
+            port,
+            version_5: self.mqtt_version == "5",
+            client_id: self.client_id.clone().unwrap_or_else(own_id),
+            login,
+            keep_alive: Duration::from_secs(u64::from(self.keep_alive)),
+            session_expiry_seconds: 0,
+        })
+    }
+
+    fn password(&self) -> anyhow::Result<String> {
+        if let Some(path) = &self.password_file {
+            return Ok(Secret::File(path.clone()).reveal()?);
+        }
+        if let Some(name) = &self.password_env {
+            return Ok(Secret::Environment(name.clone()).reveal()?);
+        }
+        ensure!(
+            std::io::stdin().is_terminal(),
+            "no terminal to ask for the password: --password-file or --password-env"
+        );
+        super::terminal::ask_secret("Password: ")
+    }
+}
+
+/// A server, and who we are there.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) version_5: bool,
+    pub(super) client_id: String,
+    pub(super) login: Option<(String, String)>,
+    pub(super) keep_alive: Duration,
+    /// 0: a clean session.
+    pub(super) session_expiry_seconds: u32,
+}
+
+/// A message that came.
+pub(super) struct Arrival {
+    pub(super) topic: String,
+    pub(super) payload: Bytes,
+    pub(super) qos: u8,
+    pub(super) retain: bool,
+    pub(super) duplicate: bool,
+}
+
+/// What happened on the connection.
+pub(super) enum Happened {
+    /// The server took us.
+    Connected { session_present: bool },
+    /// A message came; it is acknowledged by itself.
+    Arrived(Arrival),
+    /// A message was written.
+    Sent,
+    /// The server answered a message of ours.
+    Acknowledged(Result<(), String>),
+    /// The server answered a subscription, filter by filter.
+    Subscribed(Vec<Result<(), String>>),
+    /// DISCONNECT was written.
+    Disconnected,
+    /// Pings and the like.
+    Nothing,
+}
+
+/// A connection, made anew by [`Link::next`] whenever it is not there.
+pub(super) struct Link {
+    target: Target,
+    client: Client,
+    events: Events,
+}
+
+/// Gives messages to a [`Link`].
+#[derive(Clone)]
+pub(super) enum Client {
+    V4(rumqttc::AsyncClient),
+    V5(v5::AsyncClient),
+}
+
+enum Events {
+    V4(Box<rumqttc::EventLoop>),
+    V5(Box<v5::EventLoop>),
+}
+
+impl Link {
+    pub(super) fn new(target: Target) -> Link {
+        let (client, events) = if target.version_5 { connect_5(&target) } else { connect_4(&target) };
+        Link { target, client, events }
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Waits for what happens next; connects first when there is no connection. After an error, the next call
+    /// tries again.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Happened> {
+        let happened = match &mut self.events {
+            Events::V4(events) => happened_4(events.poll().await),
+            Events::V5(events) => happened_5(events.poll().await),
+        };
+        happened.with_context(|| format!("{}:{}", self.target.host, self.target.port))
+    }
+}
+
+impl Client {
+    pub(super) async fn publish(
+        &self,
+        topic: &str,
+        qos: QoS,
+        retain: bool,
+        payload: Bytes,
+    ) -> anyhow::Result<()> {
+        match self {
+            Client::V4(client) => client.publish_bytes(topic, qos_4(qos), retain, payload).await?,
+            Client::V5(client) => client.publish_bytes(topic, qos_5(qos), retain, payload).await?,
+        }
+        Ok(())
+    }
+
+    pub(super) async fn subscribe(&self, filters: &[String], qos: QoS) -> anyhow::Result<()> {
+        match self {
+            Client::V4(client) => {
+                let filters =
+                    filters.iter().map(|filter| packets4::SubscribeFilter::new(filter.clone(), qos_4(qos)));
+                client.subscribe_many(filters).await?;
+            }
+            Client::V5(client) => {
+                let filters = filters.iter().map(|filter| packets5::Filter::new(filter.clone(), qos_5(qos)));
+                client.subscribe_many(filters).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn disconnect(&self) -> anyhow::Result<()> {
+        match self {
+            Client::V4(client) => client.disconnect().await?,
+            Client::V5(client) => client.disconnect().await?,
+        }
+        Ok(())
+    }
+}
+
+fn connect_4(target: &Target) -> (Client, Events) {
+    let mut options = rumqttc::MqttOptions::new(&target.client_id, &target.host, target.port);
+    options.set_keep_alive(target.keep_alive);
+    options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
+    options.set_inflight(IN_FLIGHT);
+    options.set_clean_session(target.session_expiry_seconds == 0);
+    if let Some((user, password)) = &target.login {
+        options.set_credentials(user, password);
+    }
+    let (client, events) = rumqttc::AsyncClient::new(options, CHANNEL_REQUESTS);
+    (Client::V4(client), Events::V4(Box::new(events)))
+}
+
+fn connect_5(target: &Target) -> (Client, Events) {
+    let mut options = v5::MqttOptions::new(&target.client_id, &target.host, target.port);
+    options.set_keep_alive(target.keep_alive);
+    options.set_max_packet_size(u32::try_from(PACKET_BYTES_MAX).ok());
+    options.set_outgoing_inflight_upper_limit(IN_FLIGHT);
+    options.set_clean_start(target.session_expiry_seconds == 0);
+    options.set_session_expiry_interval(Some(target.session_expiry_seconds));
+    if let Some((user, password)) = &target.login {
+        options.set_credentials(user, password);
+    }
+    let (client, events) = v5::AsyncClient::new(options, CHANNEL_REQUESTS);
+    (Client::V5(client), Events::V5(Box::new(events)))
+}
+
+fn happened_4(event: Result<rumqttc::Event, rumqttc::ConnectionError>) -> anyhow::Result<Happened> {
+    use rumqttc::{ConnectionError, Event, Outgoing, Packet};
+    Ok(match event {
+        Err(ConnectionError::ConnectionRefused(code)) => bail!("the server refused: {code:?}"),
+        Err(error) => bail!("{}", without_prefix(&error.to_string())),
+        Ok(Event::Incoming(Packet::ConnAck(answer))) => {
+            Happened::Connected { session_present: answer.session_present }
+        }
+        Ok(Event::Incoming(Packet::Publish(publish))) => Happened::Arrived(Arrival {
+            topic: publish.topic,
+            payload: publish.payload,
+            qos: match publish.qos {
+                rumqttc::QoS::AtMostOnce => 0,
+                rumqttc::QoS::AtLeastOnce => 1,
+                rumqttc::QoS::ExactlyOnce => 2,
+            },
+            retain: publish.retain,
+            duplicate: publish.dup,
+        }),
+        Ok(Event::Incoming(Packet::PubAck(_) | Packet::PubComp(_))) => Happened::Acknowledged(Ok(())),
+        Ok(Event::Incoming(Packet::SubAck(answer))) => Happened::Subscribed(
+            answer
+                .return_codes
+                .iter()
+                .map(|code| match code {
+                    packets4::SubscribeReasonCode::Success(_) => Ok(()),
+                    packets4::SubscribeReasonCode::Failure => Err("refused".to_owned()),
+                })
+                .collect(),
+        ),
+        Ok(Event::Outgoing(Outgoing::Publish(_))) => Happened::Sent,
+        Ok(Event::Outgoing(Outgoing::Disconnect)) => Happened::Disconnected,
+        Ok(_) => Happened::Nothing,
+    })
+}
+
+fn happened_5(event: Result<v5::Event, v5::ConnectionError>) -> anyhow::Result<Happened> {
+    use rumqttc::Outgoing;
+    use v5::{ConnectionError, Event, mqttbytes::v5::Packet};
+    let answered =
+        |fine: bool, reason: String| Happened::Acknowledged(if fine { Ok(()) } else { Err(reason) });
+    Ok(match event {
+        Err(ConnectionError::ConnectionRefused(code)) => bail!("the server refused: {code:?}"),
+        Err(error) => bail!("{}", without_prefix(&error.to_string())),
+        Ok(Event::Incoming(Packet::ConnAck(answer))) => {
+            Happened::Connected { session_present: answer.session_present }
+        }
+        Ok(Event::Incoming(Packet::Publish(publish))) => Happened::Arrived(Arrival {
+            topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+            payload: publish.payload,
+            qos: match publish.qos {
+                v5::mqttbytes::QoS::AtMostOnce => 0,
+                v5::mqttbytes::QoS::AtLeastOnce => 1,
+                v5::mqttbytes::QoS::ExactlyOnce => 2,
+            },
+            retain: publish.retain,
+            duplicate: publish.dup,
+        }),
+        Ok(Event::Incoming(Packet::PubAck(answer))) => {
+            use packets5::PubAckReason::{NoMatchingSubscribers, Success};
+            answered(matches!(answer.reason, Success | NoMatchingSubscribers), format!("{:?}", answer.reason))
+        }
+        Ok(Event::Incoming(Packet::PubRec(answer))) => {
+            use packets5::PubRecReason::{NoMatchingSubscribers, Success};
+            match answer.reason {
+                Success | NoMatchingSubscribers => Happened::Nothing,
+                reason => Happened::Acknowledged(Err(format!("{reason:?}"))),
+            }
+        }
+        Ok(Event::Incoming(Packet::PubComp(_))) => Happened::Acknowledged(Ok(())),
+        Ok(Event::Incoming(Packet::SubAck(answer))) => Happened::Subscribed(
+            answer
+                .return_codes
+                .iter()
+                .map(|code| match code {
+                    packets5::SubscribeReasonCode::Success(_) => Ok(()),
+                    refused => Err(format!("{refused:?}")),
+                })
+                .collect(),
+        ),
+        Ok(Event::Outgoing(Outgoing::Publish(_))) => Happened::Sent,
+        Ok(Event::Outgoing(Outgoing::Disconnect)) => Happened::Disconnected,
+        Ok(_) => Happened::Nothing,
+    })
+}
+
+/// rumqttc says which of its parts met an error; a user asks what the error is.
+fn without_prefix(message: &str) -> &str {
+    message.trim_start_matches("I/O: ").trim_start_matches("Mqtt state: ")
+}
+
+const fn qos_4(qos: QoS) -> rumqttc::QoS {
+    match qos {
+        QoS::AtMostOnce => rumqttc::QoS::AtMostOnce,
+        QoS::AtLeastOnce => rumqttc::QoS::AtLeastOnce,
+        QoS::ExactlyOnce => rumqttc::QoS::ExactlyOnce,
+    }
+}
+
+const fn qos_5(qos: QoS) -> v5::mqttbytes::QoS {
+    match qos {
+        QoS::AtMostOnce => v5::mqttbytes::QoS::AtMostOnce,
+        QoS::AtLeastOnce => v5::mqttbytes::QoS::AtLeastOnce,
+        QoS::ExactlyOnce => v5::mqttbytes::QoS::ExactlyOnce,
+    }
+}
+
+/// Reads `--qos`.
+pub(super) fn parse_qos(text: &str) -> Result<QoS, String> {
+    text.parse().ok().and_then(QoS::from_u8).ok_or_else(|| "0, 1 or 2".to_owned())
+}
