@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
+use super::terminal::{complain, say};
 use crate::adapter::profiles;
 use crate::device::{Found, Library, Listener, Options, Profile, hex};
 use crate::route::render_value;
@@ -37,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let (library, unreadable) = profiles::library(&arguments.profiles);
     for problem in unreadable {
-        super::complain(&problem);
+        complain(problem);
     }
     let outcome = decode(&library, std::io::stdin().lock(), std::io::stdout().lock());
     match outcome {
@@ -53,17 +54,17 @@ fn prove(file: &std::path::Path) -> anyhow::Result<ExitCode> {
     let profile = match Profile::parse(id, &file.display().to_string(), &text) {
         Ok(profile) => profile,
         Err(mistakes) => {
-            mistakes.iter().for_each(|mistake| super::complain(&mistake.to_string()));
+            mistakes.iter().for_each(complain);
             return Ok(ExitCode::from(super::USAGE));
         }
     };
     match profile.prove() {
         Ok(()) => {
-            println!("{id}: all {} captures give what they must", profile.captures.len());
+            say(format_args!("{id}: all {} captures give what they must", profile.captures.len()))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(wrong) => {
-            wrong.iter().for_each(|one| super::complain(one));
+            wrong.iter().for_each(complain);
             Ok(ExitCode::from(super::FAILED))
         }
     }

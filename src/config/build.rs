@@ -8,9 +8,11 @@ use bytestring::ByteString;
 use super::Folder;
 use super::kind::{self, Url};
 use super::meaning::{DEFAULT_FORWARD, listeners};
-use super::model::{Config, Forward, Gateway, Journal, Listener, ProfileOptions, Sensor, Source, Uplink};
+use super::model::{Config, Gateway, Journal, Listener, Sensor, Source, Uplink};
 use super::section::Section;
 use super::tree::{Node, Table, Value};
+use crate::bridge::{Forward, Target};
+use crate::device::Options;
 use crate::journal::WhenFull;
 use crate::limits::Limits;
 use crate::mqtt::{ProtocolVersion, QoS, TopicFilter};
@@ -124,12 +126,10 @@ fn journal(section: &Section<'_>) -> Journal {
 }
 
 fn sensor(section: &Section<'_>, folder: &Folder) -> Option<Sensor> {
-    let baud = section.number("baud");
-    let format = section.text("format").and_then(|text| kind::serial_format(text).ok());
     let source = if let Some(path) = section.path("serial", folder.path()) {
-        Source::Serial { path, baud, format }
+        Source::Serial { path }
     } else if let Some(path) = section.path("modbus", folder.path()) {
-        Source::Modbus { path, unit: section.number("unit")?, baud, format }
+        Source::Modbus { path, unit: section.number("unit")? }
     } else {
         let key = section.text("key").map(|text| folder.secret(text));
         Source::Ble { address: kind::ble_address(section.text("ble")?).ok()?, key }
@@ -138,18 +138,29 @@ fn sensor(section: &Section<'_>, folder: &Folder) -> Option<Sensor> {
         name: SensorName::parse(section.name)?,
         source,
         profile: section.text("profile").map(str::to_owned),
-        options: ProfileOptions {
-            columns: section.texts("columns").iter().map(|(name, _)| (*name).to_owned()).collect(),
-            map: section.map("map").into_iter().collect(),
-        },
+        options: options(section),
     })
+}
+
+/// What a sensor says beside its profile.
+pub(super) fn options(section: &Section<'_>) -> Options {
+    let texts = |key| section.node(key).map(|_| section.texts(key));
+    Options {
+        baud: section.number("baud"),
+        format: section.text("format").map(str::to_owned),
+        columns: texts("columns").map(|names| names.into_iter().map(|(name, _)| name.to_owned()).collect()),
+        separator: section.text("separator").map(str::to_owned),
+        map: section.node("map").map(|_| section.map("map").into_iter().collect()),
+        pattern: section.text("pattern").map(str::to_owned),
+        interval_ms: section.number("interval_ms"),
+    }
 }
 
 fn uplink(section: &Section<'_>, gateway_id: &str, folder: &Folder) -> Option<Uplink> {
     let url = Url::parse(section.text("url")?).ok()?;
     let forward = match section.node("forward") {
         Some(node) => node.elements().iter().filter_map(forward).collect(),
-        None => vec![Forward { filter: filter(DEFAULT_FORWARD)?, to: None, qos: QoS::AtLeastOnce }],
+        None => vec![plain(DEFAULT_FORWARD)?],
     };
     Some(Uplink {
         name: ByteString::from(section.name),
@@ -172,17 +183,27 @@ fn filter(text: &str) -> Option<TopicFilter> {
     TopicFilter::parse(text.to_owned()).ok()
 }
 
+/// A forward rule that says nothing but what goes up.
+fn plain(text: &str) -> Option<Forward> {
+    Some(Forward { filter: filter(text)?, to: Target::Same, maximum_qos: QoS::AtLeastOnce })
+}
+
 fn forward(node: &Node) -> Option<Forward> {
-    match &node.value {
-        Value::Text(text) => Some(Forward { filter: filter(text)?, to: None, qos: QoS::AtLeastOnce }),
-        Value::Table(table) => Some(Forward {
-            filter: filter(table.get("filter")?.as_text()?)?,
-            to: table.get("to").and_then(Node::as_text).map(str::to_owned),
-            qos: match table.get("qos").map(|node| &node.value) {
-                Some(Value::Integer(number)) => u8::try_from(*number).ok().and_then(QoS::from_u8)?,
-                _ => QoS::AtLeastOnce,
-            },
-        }),
-        _ => None,
-    }
+    let table = match &node.value {
+        Value::Text(text) => return plain(text),
+        Value::Table(table) => table,
+        _ => return None,
+    };
+    let rule = plain(table.get("filter")?.as_text()?)?;
+    Some(Forward {
+        to: match table.get("to") {
+            Some(node) => Target::parse(node.as_text()?).ok()?,
+            None => rule.to,
+        },
+        maximum_qos: match table.get("qos").map(|node| &node.value) {
+            Some(Value::Integer(number)) => u8::try_from(*number).ok().and_then(QoS::from_u8)?,
+            _ => rule.maximum_qos,
+        },
+        ..rule
+    })
 }

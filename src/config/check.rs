@@ -3,10 +3,10 @@
 //! What several keys say together is judged in [`super::meaning`].
 
 use super::kind::{self, Kind, Notation};
-use super::nearest::nearest;
 use super::report::Problem;
 use super::schema::{Key, Table as Schema};
 use super::tree::{Entry, Node, Table, Value};
+use crate::device::nearest;
 
 /// Reports every key that the schema does not know and every value that does not fit its key.
 pub(super) fn check(table: &Table, schema: &'static Schema, problems: &mut Vec<Problem>) {

@@ -6,9 +6,10 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use super::model::{SerialFormat, SerialParity};
 use super::schema::Table;
-use crate::mqtt::{TopicFilter, TopicName};
+use crate::bridge::Target;
+use crate::device::SerialFormat;
+use crate::mqtt::TopicFilter;
 use crate::reading::{MeasurementName, SensorName};
 
 /// What may stand behind a key.
@@ -72,17 +73,21 @@ pub(super) static TOPIC_FILTER: Notation = notation("topic filter", "\"tidegate/
     TopicFilter::parse(text.to_owned()).map(drop).map_err(|error| error.to_string())
 });
 pub(super) static TOPIC: Notation = notation("topic", "\"sites/greenhouse/#\"", |text| {
-    let name = text.strip_suffix("/#").unwrap_or(text);
-    TopicName::parse(name.to_owned()).map(drop).map_err(|error| error.to_string())
+    Target::parse(text).map(drop).map_err(|error| error.to_string())
 });
 pub(super) static MEASUREMENT: Notation = notation("measurement", "\"temperature\"", |text| {
     let known = text.is_empty() || MeasurementName::parse(text).is_some();
     if known { Ok(()) } else { Err("it has control characters, quotes, or more than 64 bytes".into()) }
 });
+pub(super) static PATTERN: Notation = notation("regular expression", "'T=(?<temperature>\\S+)'", |text| {
+    regex::Regex::new(text).map(drop).map_err(|error| error.to_string())
+});
 pub(super) static BLE_ADDRESS: Notation =
     notation("Bluetooth address", "\"A4:C1:38:12:34:56\"", |text| ble_address(text).map(drop));
-pub(super) static SERIAL_FORMAT: Notation =
-    notation("serial format", "\"8N1\"", |text| serial_format(text).map(drop));
+pub(super) static SERIAL_FORMAT: Notation = notation("serial format", "\"8N1\"", |text| {
+    let why = "data bits, parity and stop bits are written 8N1, 7E1, 8O2";
+    SerialFormat::parse(text).map(drop).ok_or_else(|| why.to_owned())
+});
 
 fn not_empty(text: &str) -> Result<(), String> {
     if text.is_empty() { Err("it is empty".into()) } else { Ok(()) }
@@ -168,25 +173,6 @@ pub(super) fn ble_address(text: &str) -> Result<[u8; 6], String> {
     octets
         .and_then(|octets| octets.try_into().ok())
         .ok_or_else(|| "a Bluetooth address has six pairs of hexadecimal digits: A4:C1:38:12:34:56".into())
-}
-
-/// `8N1`
-pub(super) fn serial_format(text: &str) -> Result<SerialFormat, String> {
-    let parity = |letter| match letter {
-        b'N' | b'n' => Some(SerialParity::None),
-        b'E' | b'e' => Some(SerialParity::Even),
-        b'O' | b'o' => Some(SerialParity::Odd),
-        _ => None,
-    };
-    match text.as_bytes() {
-        [data @ (b'7' | b'8'), letter, stop @ (b'1' | b'2')] => parity(*letter).map(|parity| SerialFormat {
-            data_bits: data - b'0',
-            parity,
-            stop_bits: stop - b'0',
-        }),
-        _ => None,
-    }
-    .ok_or_else(|| "a serial format is data bits, parity, stop bits: 8N1, 7E1, 8O2".into())
 }
 
 /// How the server of an uplink is reached.
@@ -307,10 +293,5 @@ mod tests {
     fn other_notations() {
         assert_eq!(ble_address("A4:C1:38:12:34:56"), Ok([0xa4, 0xc1, 0x38, 0x12, 0x34, 0x56]));
         assert!(ble_address("A4:C1:38:12:34").is_err() && ble_address("A4:C1:38:12:34:5é").is_err());
-        assert_eq!(
-            serial_format("7E1").map(|format| (format.data_bits, format.parity)),
-            Ok((7, SerialParity::Even))
-        );
-        assert!(serial_format("9N1").is_err());
     }
 }

@@ -10,7 +10,6 @@ mod check;
 mod kind;
 mod meaning;
 mod model;
-mod nearest;
 mod overrides;
 pub(crate) mod ports;
 mod profiles;
@@ -27,10 +26,7 @@ mod unavailable;
 use std::path::{Path, PathBuf};
 
 pub(crate) use kind::{Scheme, Url};
-pub use model::{
-    Config, Forward, Gateway, Journal, Listener, ProfileOptions, Sensor, SerialFormat, SerialParity, Source,
-    Uplink,
-};
+pub use model::{Config, Gateway, Journal, Listener, Sensor, Source, Uplink};
 pub use overrides::Overrides;
 pub use reference::reference;
 pub use report::{Place, Problem, Problems, Severity};
@@ -75,8 +71,10 @@ pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Loaded, P
     check::check(&root, &schema::ROOT, &mut problems);
     unavailable::check(&root, &mut problems);
     if unreadable.is_empty() {
-        let dirs = build::profile_dirs(&Section::of_root(&root, "gateway"), &folder);
-        meaning::check(&root, &folder, &Profiles::load(&dirs), &mut problems);
+        let gateway = Section::of_root(&root, "gateway");
+        let dirs = build::profile_dirs(&gateway, &folder);
+        let profiles = Profiles::load(&gateway, &dirs, &mut problems);
+        meaning::check(&root, &folder, &profiles, &mut problems);
     }
     problems.retain(|problem| !unreadable.iter().any(|other| problem.place.shares_line(&other.place, text)));
     problems.append(&mut unreadable);

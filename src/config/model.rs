@@ -1,6 +1,5 @@
 //! The configuration as the gateway uses it: plain values, every default filled in, nothing left to judge.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,9 +7,11 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use super::secret::Secret;
+use crate::bridge::Forward;
+use crate::device::Options;
 use crate::journal::WhenFull;
 use crate::limits::Limits;
-use crate::mqtt::{ProtocolVersion, QoS, TopicFilter};
+use crate::mqtt::{ProtocolVersion, TopicFilter};
 use crate::reading::SensorName;
 
 /// Everything that a configuration file says.
@@ -74,8 +75,8 @@ pub struct Sensor {
     pub source: Source,
     /// Its profile; `None` only for Bluetooth, where the advertisement says what it is.
     pub profile: Option<String>,
-    /// What generic profiles want to know.
-    pub options: ProfileOptions,
+    /// What completes or changes its profile.
+    pub options: Options,
 }
 
 /// How a sensor is reached.
@@ -85,10 +86,6 @@ pub enum Source {
     Serial {
         /// The port.
         path: PathBuf,
-        /// Bits per second, where the profile does not say or is overruled.
-        baud: Option<u32>,
-        /// `8N1` and the like, where the profile does not say or is overruled.
-        format: Option<SerialFormat>,
     },
     /// A place on a Modbus line.
     Modbus {
@@ -96,10 +93,6 @@ pub enum Source {
         path: PathBuf,
         /// Its number on the line.
         unit: u8,
-        /// As for [`Source::Serial`].
-        baud: Option<u32>,
-        /// As for [`Source::Serial`].
-        format: Option<SerialFormat>,
     },
     /// Bluetooth Low Energy.
     Ble {
@@ -108,37 +101,6 @@ pub enum Source {
         /// What its advertisements are encrypted with.
         key: Option<Secret>,
     },
-}
-
-/// Data bits, parity and stop bits of a serial line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SerialFormat {
-    /// 7 or 8.
-    pub data_bits: u8,
-    /// Whether there is a parity bit, and which.
-    pub parity: SerialParity,
-    /// 1 or 2.
-    pub stop_bits: u8,
-}
-
-/// The parity bit of a serial line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SerialParity {
-    /// `N`
-    None,
-    /// `E`
-    Even,
-    /// `O`
-    Odd,
-}
-
-/// What generic profiles want to know beside the port.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ProfileOptions {
-    /// `columns`: the measurement of each column of a line, in order; an empty name skips one.
-    pub columns: Vec<String>,
-    /// `map`: from the sender's name to the measurement's.
-    pub map: BTreeMap<String, String>,
 }
 
 /// `[uplink.NAME]`
@@ -164,15 +126,4 @@ pub struct Uplink {
     pub forward: Vec<Forward>,
     /// What comes down.
     pub receive: Vec<TopicFilter>,
-}
-
-/// One entry of `forward`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forward {
-    /// Which messages.
-    pub filter: TopicFilter,
-    /// Where they go, instead of their own topic.
-    pub to: Option<String>,
-    /// The highest quality of service upstream.
-    pub qos: QoS,
 }

@@ -7,10 +7,10 @@
 
 use super::check::join;
 use super::kind::Kind;
-use super::nearest::nearest;
 use super::report::{Place, Problem};
 use super::schema::{ROOT, Table as Schema};
 use super::tree::{self, Node, Step, Table, Value};
+use crate::device::nearest;
 
 const PREFIX: &str = "TIDEGATE_";
 

@@ -1,39 +1,54 @@
-//! The names of the device profiles that a sensor may have.
+//! What a sensor says of its profile: that it exists, that it is sound, that the options fit.
 
-use super::nearest::nearest;
+use std::path::PathBuf;
 
-/// Names of profiles: those in the program and those of `profile_dirs`.
-pub(super) struct Profiles {
-    names: Vec<String>,
-}
+use super::build;
+use super::report::{Place, Problem};
+use super::section::Section;
+use crate::adapter::profiles::library;
+use crate::device::{Library, LibraryError, nearest};
 
-/// Profiles that know no device, but a way of writing.
-const SHIPPED: [&str; 6] =
-    ["nova-sds011", "plantower-pms5003", "winsen-mh-z19", "json-lines", "csv", "key-value"];
+/// The profiles that sensors may have.
+pub(super) struct Profiles(Library);
 
 impl Profiles {
-    pub(super) fn load(dirs: &[std::path::PathBuf]) -> Profiles {
-        let mut names: Vec<String> = SHIPPED.map(str::to_owned).into();
-        for dir in dirs {
-            let Ok(entries) = std::fs::read_dir(dir) else { continue };
-            let stems = entries.flatten().map(|entry| entry.path());
-            let stems = stems.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
-            names.extend(stems.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())));
+    /// The shipped ones with those of the folders; what cannot be read there is a problem of `profile_dirs`.
+    pub(super) fn load(gateway: &Section<'_>, folders: &[PathBuf], problems: &mut Vec<Problem>) -> Profiles {
+        let (library, unreadable) = library(folders);
+        let place = || gateway.place_of("profile_dirs");
+        let problem = |message| Problem::error(gateway.path_of("profile_dirs"), place(), message);
+        problems.extend(unreadable.into_iter().map(problem));
+        Profiles(library)
+    }
+
+    /// Reports what is wrong with a sensor's profile and with what it says beside it.
+    pub(super) fn check(&self, sensor: &Section<'_>, name: &str, problems: &mut Vec<Problem>) {
+        let wrong =
+            |key: &str, place: Place, message: String| Problem::error(sensor.path_of(key), place, message);
+        let place = sensor.place_of("profile");
+        match self.0.profile(name) {
+            Ok(profile) => {
+                if let Err(error) = profile.with_options(&build::options(sensor)) {
+                    problems.push(wrong(error.key, sensor.place_of(error.key), error.message));
+                }
+            }
+            Err(LibraryError::Unknown { .. }) => {
+                let problem = wrong("profile", place, format!("there is no profile {name:?}"));
+                problems.push(match nearest(name, self.0.names()) {
+                    Some(near) => problem.help(format!("did you mean {near:?}?")),
+                    None => problem.help(self.advice()),
+                });
+            }
+            Err(LibraryError::Malformed(mistakes)) => {
+                let problem = |mistake: crate::device::ProfileError| {
+                    wrong("profile", place.clone(), format!("profile {name:?} has a mistake: {mistake}"))
+                };
+                problems.extend(mistakes.into_iter().map(problem));
+            }
         }
-        names.sort_unstable();
-        names.dedup();
-        Profiles { names }
-    }
-
-    pub(super) fn contains(&self, name: &str) -> bool {
-        self.names.iter().any(|known| known == name)
-    }
-
-    pub(super) fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(name, self.names.iter().map(String::as_str))
     }
 
     pub(super) fn advice(&self) -> String {
-        format!("known are {}", self.names.join(", "))
+        format!("known are {}", self.0.names().collect::<Vec<_>>().join(", "))
     }
 }

@@ -211,17 +211,25 @@ static SENSOR: Table = Table {
         key("baud", Kind::Number(50, 4_000_000), "the profile's", "Bits per second."),
         key("format", Kind::Text(&kind::SERIAL_FORMAT), "the profile's", "Data bits, parity, stop bits."),
         key(
+            "interval_ms",
+            Kind::Number(10, 86_400_000),
+            "the profile's",
+            "How often a device is asked that speaks only when it is asked.",
+        ),
+        key(
             "columns",
             Kind::Texts(&kind::MEASUREMENT),
-            "`[]`",
-            "For `csv`: the measurement of each column; an empty text skips one.",
+            "",
+            "For `csv`: the measurement of each column; `\"\"` passes one over.",
         ),
+        key("separator", Kind::Text(&kind::TEXT), "a comma", "For `csv`: what stands between two columns."),
         key(
             "map",
             Kind::Map(&kind::MEASUREMENT),
-            "`{}`",
-            "For `json-lines` and `key-value`: from the device's name to the measurement.",
+            "",
+            "For `json-lines` and `key-value`: from the device's key to the measurement. With a map nothing else is taken.",
         ),
+        key("pattern", Kind::Text(&kind::PATTERN), "", "For `regex`: a group of each measurement's name."),
     ],
 };
 
@@ -305,7 +313,7 @@ static FORWARD: Table = Table {
             "to",
             Kind::Text(&kind::TOPIC),
             "their own topic",
-            "Where they go: a topic, or `PREFIX/#`, where `#` stands for what the filter's `#` matched.",
+            "Where they go: a topic; or `PREFIX/#`, which replaces the filter's levels ahead of its first wildcard.",
         ),
         key("qos", Kind::Number(0, 2), "`1`", "The highest quality of service upstream."),
         key(

@@ -13,14 +13,17 @@ use super::missing;
 /// The keys of which a sensor has exactly one.
 const WAYS: [&str; 3] = ["serial", "modbus", "ble"];
 
-/// Keys that make sense with one of the ways only.
-const BELONGS: [(&str, &[&str]); 6] = [
+/// Keys that make sense with some of the ways only.
+const BELONGS: [(&str, &[&str]); 9] = [
     ("unit", &["modbus"]),
     ("key", &["ble"]),
     ("baud", &["serial", "modbus"]),
     ("format", &["serial", "modbus"]),
+    ("interval_ms", &["serial", "modbus"]),
     ("columns", &["serial"]),
+    ("separator", &["serial"]),
     ("map", &["serial"]),
+    ("pattern", &["serial"]),
 ];
 
 pub(super) fn check(root: &Table, folder: &Folder, profiles: &Profiles, problems: &mut Vec<Problem>) {
@@ -74,17 +77,7 @@ fn check_profile(sensor: &Section<'_>, profiles: &Profiles, problems: &mut Vec<P
         }
         return;
     };
-    if !profiles.contains(name) {
-        let problem = Problem::error(
-            sensor.path_of("profile"),
-            sensor.place_of("profile"),
-            format!("there is no profile {name:?}"),
-        );
-        problems.push(match profiles.nearest(name) {
-            Some(near) => problem.help(format!("did you mean {near:?}?")),
-            None => problem.help(profiles.advice()),
-        });
-    }
+    profiles.check(sensor, name, problems);
 }
 
 /// Names such as ttyUSB0 are given in the order in which adapters are found: they swap.

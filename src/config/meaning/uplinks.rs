@@ -65,12 +65,6 @@ fn check_forward(uplink: &Section<'_>, problems: &mut Vec<Problem>) {
         if is_table && rule.node("filter").is_none() {
             problems.push(missing(&rule, "filter", "it says which messages go up"));
         }
-        let filter = rule.text("filter").unwrap_or_default();
-        let target = rule.text("to").unwrap_or_default();
-        if target.ends_with('#') && !filter.ends_with('#') {
-            let message = format!("`#` in `to` stands for what `#` matched, and {filter:?} has none");
-            problems.push(Problem::error(rule.path_of("to"), rule.place_of("to"), message));
-        }
     }
 }
 
