@@ -40,7 +40,9 @@ pub(super) struct Downlink {
 }
 
 impl Downlink {
-    pub(super) const fn new(version: ProtocolVersion, maximum: u16) -> Downlink {
+    /// At most `maximum` open at once; 3.1.1 has no way to tell the server, so there identifiers are the limit.
+    pub(super) fn new(version: ProtocolVersion, maximum: u16) -> Downlink {
+        let maximum = if version == ProtocolVersion::V5 { maximum } else { u16::MAX };
         let inbound = Inbound::new(maximum);
         Downlink { version, maximum, inbound, pending: BTreeMap::new(), next_token: 0, connection: 0 }
     }

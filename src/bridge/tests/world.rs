@@ -410,6 +410,14 @@ impl World {
         self.forwarder = start(self.now, &self.options, &self.journal, self.renderer.clone());
     }
 
+    /// A new start with a new journal, which has never seen the server.
+    pub(super) fn renew(&mut self) {
+        let restored = Restored { new: true, ..Restored::default() };
+        let options = self.options.clone();
+        self.forwarder =
+            Forwarder::new(self.now, CONSUMER, options, self.renderer.clone(), Boots::default(), restored);
+    }
+
     pub(super) fn take_sent(&mut self) -> Vec<Packet> {
         std::mem::take(&mut self.sent)
     }
