@@ -10,6 +10,7 @@
 )]
 
 mod arbitrary;
+mod differential;
 mod encoding;
 mod fields;
 mod form;
