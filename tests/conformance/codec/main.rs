@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod allocation;
 mod arbitrary;
 mod differential;
 mod encoding;
