@@ -183,6 +183,13 @@ impl CrashDisk {
         inner.power_off_at = None;
     }
 
+    /// Only the process died: the page cache keeps what was written, and a later power cut may still lose it.
+    pub fn kill(&self) {
+        let inner = &mut *self.0.borrow_mut();
+        inner.powered = true;
+        inner.power_off_at = None;
+    }
+
     /// The names of the files, sorted.
     pub fn names(&self) -> Vec<String> {
         self.0.borrow().files.keys().cloned().collect()
@@ -284,10 +291,9 @@ impl Disk for CrashDisk {
             Fate::Fails | Fate::PowerCut => inner.rng.below(bytes + 1) as usize,
         };
         let zeros = vec![0; length];
-        inner.files.insert(
-            name.to_owned(),
-            File { live: zeros.clone(), durable: zeros, dirty: BTreeSet::new() },
-        );
+        inner
+            .files
+            .insert(name.to_owned(), File { live: zeros.clone(), durable: zeros, dirty: BTreeSet::new() });
         match fate {
             Fate::Good => {
                 inner.removed.clear();

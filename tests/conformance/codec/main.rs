@@ -9,9 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
-mod allocation;
 mod arbitrary;
-mod differential;
 mod encoding;
 mod fields;
 mod form;

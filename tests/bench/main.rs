@@ -1,0 +1,37 @@
+//! What the gateway costs, measured on this machine in one run:
+//! `cargo test --release --test bench -- --ignored --nocapture`.
+//!
+//! Two figures that matter: from the bytes of a sensor to a cloud's acknowledgement, and the embedded broker beside
+//! Debian's mosquitto. The load comes from this process, over loopback; with two cores it competes with what is
+//! measured, which is why CPU seconds of the server are printed beside the rate.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+#![allow(clippy::as_conversions, reason = "the numbers of a bench are small")]
+#![allow(clippy::print_stdout, reason = "figures are what it is for")]
+#![allow(unreachable_pub, reason = "a test program has no outside")]
+
+mod broker;
+mod cloud;
+mod load;
+#[path = "../lab/process.rs"]
+#[allow(dead_code, reason = "made for the lab")]
+mod process;
+mod readings;
+#[path = "../lab/rig.rs"]
+#[allow(dead_code, reason = "made for the lab")]
+mod rig;
+#[path = "../lab/sensor.rs"]
+#[allow(dead_code, reason = "made for the lab")]
+mod sensor;
+mod usage;
+
+#[test]
+#[ignore = "takes a minute and wants a quiet machine: cargo test --release --test bench -- --ignored --nocapture"]
+fn what_it_costs() {
+    readings::print();
+    broker::print();
+}

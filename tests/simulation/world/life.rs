@@ -1,0 +1,127 @@
+//! The gateway's life and death, and what it does to the world.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tidegate::mqtt;
+use tidegate::time::{BootId, Instant, Moment, TimeQuality};
+
+use super::{Event, Weather, World};
+use crate::crash_disk::Tear;
+use crate::gateway::{Effect, Gateway};
+use crate::truth::Fate;
+use crate::wire::Item;
+
+impl World {
+    pub(super) fn starts(&mut self) {
+        self.show("the gateway starts");
+        let mut effects = Vec::new();
+        let random = self.random.fork();
+        if self.weather == Weather::Storm && self.random.chance(50) {
+            self.disk.power_off_after(self.random.below(10));
+        }
+        self.gateway = Gateway::start(&self.plan, &self.disk, self.moment(), random, &mut effects);
+        if self.gateway.is_none() {
+            return self.dies();
+        }
+        effects.into_iter().for_each(|effect| self.takes_effect(effect));
+    }
+
+    pub(super) fn strikes_later(&mut self) {
+        if let Some(mean) = self.plan.death_every {
+            let millis = u64::try_from(mean.as_millis()).expect("some seconds");
+            self.in_a_while(2 * millis, Event::Strikes);
+        }
+    }
+
+    pub(super) fn strikes(&mut self) {
+        if self.weather != Weather::Storm || self.gateway.is_none() {
+            return;
+        }
+        if self.random.chance(300) {
+            return self.dies();
+        }
+        self.disk.power_off_after(self.random.below(12));
+    }
+
+    pub(super) fn dies(&mut self) {
+        let power_cut = self.random.chance(self.plan.power_cuts);
+        self.show(if power_cut { "POWER CUT" } else { "the gateway is KILLED" });
+        self.account.deaths += 1;
+        self.account.power_cuts += u64::from(power_cut);
+        self.gateway = None;
+        if power_cut {
+            let tears = [Tear::LoseAll, Tear::KeepAll, Tear::Sectors, Tear::Pages, Tear::Prefix];
+            self.disk.crash(*self.random.pick(&tears));
+        } else {
+            self.disk.kill();
+        }
+        let (now, random) = (self.now, &mut self.random);
+        for (connection, wire) in self.wires.iter_mut().filter(|(_, wire)| wire.listener) {
+            wire.break_at_listener(random);
+            let at = wire.down(now, Item::Closed, random);
+            self.agenda.enter(at, Event::ArrivesAtClient(*connection));
+        }
+        if let Some(wire) = self.uplink.as_mut().filter(|wire| wire.dialler) {
+            wire.break_at_dialler(random);
+        }
+        for reading in std::mem::take(&mut self.open_readings) {
+            self.truth.ended(reading, Fate::Abandoned);
+        }
+        let down = Duration::from_millis(self.random.between(1, 1_500));
+        if power_cut {
+            self.boot = BootId(self.boot.0 + 1);
+            self.boot_started = self.now + down;
+        }
+        self.agenda.enter(self.now + down, Event::Starts);
+        self.strikes_later();
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        let unix_ms = 1_800_000_000_000 + i64::try_from(self.now.as_millis()).expect("not so long");
+        let monotonic = Instant::from_nanos(self.now.as_nanos().saturating_sub(self.boot_started.as_nanos()));
+        Moment { boot: self.boot, monotonic, unix_ms, quality: TimeQuality::Synced }
+    }
+
+    pub(super) fn world_time(&self, at: Instant) -> Instant {
+        Instant::from_nanos(at.as_nanos().saturating_add(self.boot_started.as_nanos()))
+    }
+
+    pub(super) fn takes_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send(connection, packet) => {
+                let Some(version) = self.wires.get(&connection).map(|wire| wire.version) else { return };
+                let mut bytes = BytesMut::new();
+                mqtt::encode(version, &packet, &mut bytes).expect("what the broker sends can be written");
+                self.sends_to_client(connection, bytes, 0);
+            }
+            Effect::SendFrame(connection, frame) => {
+                let length = frame.len();
+                self.sends_to_client(connection, BytesMut::from(frame.as_ref()), length);
+            }
+            Effect::Close(connection) => self.gateway_closes(connection),
+            Effect::OpenUplink => self.uplink_dials(),
+            Effect::SendUpstream(packet) => self.sends_upstream(packet),
+            Effect::CloseUplink => {
+                if let Some(wire) = self.uplink.as_mut() {
+                    let at = wire.up(self.now, Item::Closed, &mut self.random);
+                    wire.dialler = false;
+                    self.agenda.enter(at, Event::ArrivesAtCloud(self.uplink_attempt));
+                }
+            }
+            Effect::Accepted { token, outcome } => {
+                let id = usize::try_from(token).expect("a message");
+                self.open_readings.retain(|open| *open != id);
+                match outcome {
+                    Ok(()) => self.truth.acknowledged(id),
+                    Err(_) => self.truth.ended(id, Fate::Refused),
+                }
+            }
+            Effect::Dropped { count, reason } => {
+                self.show(&format!("{count} dropped: {reason:?}"));
+                self.truth.dropped(reason, count);
+            }
+            Effect::Health(health) => self.show(&format!("the journal is {health:?}")),
+        }
+    }
+}
