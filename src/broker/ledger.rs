@@ -155,16 +155,23 @@ impl Ledger {
 /// About how many bytes a record takes; what the back-pressure on publishers is measured by.
 fn approximate_bytes(record: &Record) -> usize {
     const OVERHEAD: usize = 64;
-    let message_bytes = |message: &Message| {
-        message.topic.as_str().len()
-            + match &message.body {
-                MessageBody::Publish { payload, .. } => payload.len(),
-                MessageBody::Reading(reading) => 32 * reading.measurements.len(),
-            }
-    };
     OVERHEAD
         + match record {
-            Record::Kept { message, .. } | Record::RetainedSet { message } => message_bytes(message),
+            Record::Kept { message, deliveries, .. } => message_bytes(message) + 16 * deliveries.len(),
+            Record::RetainedSet { message } => message_bytes(message),
+            Record::RetainedCleared { topic } => topic.as_str().len(),
+            Record::Subscribed { filter, .. } | Record::Unsubscribed { filter, .. } => filter.as_str().len(),
+            Record::SessionOpened { will, .. } | Record::SessionDetached { will, .. } => {
+                will.as_ref().map_or(0, |will| will.topic.as_str().len() + will.payload.len())
+            }
             _ => 0,
         }
+}
+
+fn message_bytes(message: &Message) -> usize {
+    let body = match &message.body {
+        MessageBody::Publish { payload, .. } => payload.len(),
+        MessageBody::Reading(reading) => 32 * reading.measurements.len(),
+    };
+    message.topic.as_str().len() + body
 }

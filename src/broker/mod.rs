@@ -92,9 +92,11 @@ impl Turn<'_> {
     }
 
     /// Counts messages that will not be delivered, if there are any.
-    fn dropped(&mut self, count: u64, reason: DropReason) {
-        if count > 0 {
-            self.event(Event::Dropped { count, reason });
+    fn dropped(&mut self, more: u64, why: DropReason) {
+        match self.out.last_mut() {
+            Some(Output::Event(Event::Dropped { count, reason })) if *reason == why => *count += more,
+            _ if more > 0 => self.event(Event::Dropped { count: more, reason: why }),
+            _ => {}
         }
     }
 }
@@ -105,7 +107,7 @@ impl Broker {
     #[must_use]
     pub fn new(limits: Limits, renderer: Renderer) -> Broker {
         Broker {
-            limits,
+            limits: Limits { receive_maximum: limits.receive_maximum.max(1), ..limits },
             renderer,
             boots: Boots::default(),
             ledger: Ledger::default(),
@@ -131,7 +133,7 @@ impl Broker {
             Input::Connect { connection, connect, peer } => self.connect(turn, connection, *connect, peer),
             Input::Packet { connection, packet } => self.packet(turn, connection, packet),
             Input::Malformed { connection, reason } => {
-                if let Some(key) = self.heard(turn, connection) {
+                if let Some(key) = self.heard(turn, connection, reason) {
                     self.break_off(turn, key, reason);
                 }
             }
@@ -174,7 +176,7 @@ impl Broker {
     }
 
     fn packet(&mut self, turn: &mut Turn<'_>, connection: ConnectionId, packet: Packet) {
-        let Some(key) = self.heard(turn, connection) else { return };
+        let Some(key) = self.heard(turn, connection, ReasonCode::ProtocolError) else { return };
         match packet {
             Packet::Publish(publish) => self.publish_in(turn, key, publish),
             Packet::PubAck(packet) => self.puback(turn, key, &packet),
@@ -197,8 +199,13 @@ impl Broker {
     }
 
     /// The session that speaks on a connection, and is not silent then. A connection that never said CONNECT is
-    /// closed `[MQTT-3.1.0-1]`.
-    fn heard(&mut self, turn: &mut Turn<'_>, connection: ConnectionId) -> Option<SessionKey> {
+    /// closed for `otherwise` `[MQTT-3.1.0-1]`.
+    fn heard(
+        &mut self,
+        turn: &mut Turn<'_>,
+        connection: ConnectionId,
+        otherwise: ReasonCode,
+    ) -> Option<SessionKey> {
         match self.sessions.by_connection(connection) {
             Some(Attached::To(key)) => {
                 if let Some(link) = self.sessions.at(key).connection_mut() {
@@ -208,7 +215,7 @@ impl Broker {
             }
             Some(Attached::Closing) => None,
             None => {
-                let reason = CloseReason::Refused(ReasonCode::ProtocolError);
+                let reason = CloseReason::Refused(otherwise);
                 turn.out.push(Output::Close { connection, reason });
                 self.sessions.attach(connection, Attached::Closing);
                 None

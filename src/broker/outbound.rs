@@ -9,7 +9,7 @@ use crate::mqtt::{Acknowledgement, Packet, PacketIdentifier, QoS, ReasonCode};
 use crate::time::Moment;
 
 use super::ledger::Waiting;
-use super::publish_frame::Variant;
+use super::publish_frame::{Variant, encode_once};
 use super::sessions::{Link, Session, SessionKey};
 use super::{Broker, ConnectionId, Output, PublishFrame, Turn};
 
@@ -265,20 +265,19 @@ impl Broker {
     }
 
     fn encode_owed(
-        &mut self,
+        &self,
         key: SessionKey,
         delivery: &Delivery,
         message: &Message,
         expiry: Option<u32>,
     ) -> Option<PublishFrame> {
-        self.frames.begin(expiry);
         let variant = Variant {
-            version: self.sessions.at(key).version,
+            version: self.sessions.get(key).version,
             qos: delivery.qos,
             retain: delivery.retain,
             subscription_identifiers: &delivery.subscription_identifiers,
         };
-        self.frames.frame(&self.renderer, &self.boots, message, variant)
+        encode_once(&self.renderer, &self.boots, message, variant, expiry)
     }
 
     /// A delivery that the journal owes will never happen.

@@ -85,23 +85,8 @@ impl Frames {
         if let Some(made) = self.made.iter().find(same) {
             return Some(made.frame.clone());
         }
-        let (payload, properties) = match &message.body {
-            MessageBody::Publish { payload, properties } => (payload, properties.as_deref()),
-            MessageBody::Reading(reading) => {
-                (&*self.rendered.get_or_insert_with(|| renderer.render(reading, boots)), None)
-            }
-        };
-        let publish = OutgoingPublish {
-            qos: variant.qos,
-            retain: variant.retain,
-            topic: Some(&message.topic),
-            topic_alias: None,
-            payload,
-            properties,
-            message_expiry_interval_seconds: self.message_expiry_seconds,
-            subscription_identifiers: identifiers,
-        };
-        let frame = publish.encode(variant.version).ok()?;
+        let frame =
+            encode(renderer, boots, message, variant, self.message_expiry_seconds, &mut self.rendered)?;
         self.made.push(Made {
             is_v5,
             qos: variant.qos,
@@ -111,4 +96,43 @@ impl Frames {
         });
         Some(frame)
     }
+}
+
+/// Encodes one variant of a message that is sent to one receiver only.
+pub(super) fn encode_once(
+    renderer: &Renderer,
+    boots: &Boots,
+    message: &Message,
+    variant: Variant<'_>,
+    message_expiry_seconds: Option<u32>,
+) -> Option<PublishFrame> {
+    encode(renderer, boots, message, variant, message_expiry_seconds, &mut None)
+}
+
+fn encode(
+    renderer: &Renderer,
+    boots: &Boots,
+    message: &Message,
+    variant: Variant<'_>,
+    message_expiry_interval_seconds: Option<u32>,
+    rendered: &mut Option<Bytes>,
+) -> Option<PublishFrame> {
+    let (payload, properties) = match &message.body {
+        MessageBody::Publish { payload, properties } => (payload, properties.as_deref()),
+        MessageBody::Reading(reading) => {
+            (&*rendered.get_or_insert_with(|| renderer.render(reading, boots)), None)
+        }
+    };
+    let is_v5 = variant.version == ProtocolVersion::V5;
+    let publish = OutgoingPublish {
+        qos: variant.qos,
+        retain: variant.retain,
+        topic: Some(&message.topic),
+        topic_alias: None,
+        payload,
+        properties,
+        message_expiry_interval_seconds,
+        subscription_identifiers: if is_v5 { variant.subscription_identifiers } else { &[] },
+    };
+    publish.encode(variant.version).ok()
 }

@@ -132,7 +132,7 @@ impl Broker {
 
         let accepted = Accepted { after, matched: !recipients.is_empty(), dropped: refusal };
         match after {
-            Some(ticket) if is_strict && message.qos == QoS::ExactlyOnce => {
+            Some(ticket) if origin.urgency == Urgency::Awaited && message.qos == QoS::ExactlyOnce => {
                 self.hold(ticket, message, origin, sequence, recipients);
             }
             _ => self.hand_out(turn, &message, sequence, recipients),

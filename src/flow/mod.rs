@@ -6,7 +6,10 @@
 //! and sends what they say.
 
 mod inbound;
+mod open;
 mod outbound;
+#[cfg(test)]
+mod tests;
 
 pub use inbound::{Inbound, Publication};
 pub use outbound::{Outbound, Phase, Received, Resend};

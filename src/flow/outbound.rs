@@ -9,12 +9,11 @@
 //! says "committed" at once. Order of first sending is kept for repetition `[MQTT-4.6.0-1]`; an identifier is
 //! not used again before its delivery is gone `[MQTT-2.2.1-3]`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeSet;
 
 use crate::mqtt::{PacketIdentifier, QoS};
 
-type IdentifierHasher = BuildHasherDefault<std::collections::hash_map::DefaultHasher>;
+use super::open::Open;
 
 /// How far a delivery came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +50,13 @@ pub enum Resend {
     PubRel,
 }
 
+/// How many identifiers there are.
+const IDENTIFIERS: usize = 0xFFFF;
+/// How many of them even the largest window leaves for packets outside of it.
+const KEPT_BACK: usize = 64;
+
 #[derive(Debug, Clone)]
 struct Entry<T> {
-    order: u64,
     qos: QoS,
     phase: Phase,
     delivery: T,
@@ -62,11 +65,9 @@ struct Entry<T> {
 /// The deliveries towards one receiver that are not yet acknowledged.
 #[derive(Debug, Clone)]
 pub struct Outbound<T> {
-    entries: HashMap<PacketIdentifier, Entry<T>, IdentifierHasher>,
-    by_order: BTreeMap<u64, PacketIdentifier>,
+    entries: Open<Entry<T>>,
     reserved: BTreeSet<PacketIdentifier>,
     next_identifier: PacketIdentifier,
-    next_order: u64,
     receive_maximum: u16,
 }
 
@@ -75,11 +76,9 @@ impl<T> Outbound<T> {
     #[must_use]
     pub fn new(receive_maximum: u16) -> Outbound<T> {
         Outbound {
-            entries: HashMap::default(),
-            by_order: BTreeMap::new(),
+            entries: Open::new(),
             reserved: BTreeSet::new(),
             next_identifier: PacketIdentifier::FIRST,
-            next_order: 0,
             receive_maximum: receive_maximum.max(1),
         }
     }
@@ -92,7 +91,7 @@ impl<T> Outbound<T> {
     /// How many more deliveries the receiver takes now `[MQTT-3.3.4-9]`.
     #[must_use]
     pub fn free(&self) -> usize {
-        usize::from(self.receive_maximum).saturating_sub(self.entries.len())
+        usize::from(self.receive_maximum).min(IDENTIFIERS - KEPT_BACK).saturating_sub(self.entries.len())
     }
 
     /// How many deliveries are open.
@@ -104,7 +103,7 @@ impl<T> Outbound<T> {
     /// Whether no delivery is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.len() == 0
     }
 
     /// Gives a delivery its identifier. It is in [`Phase::Assigned`] until [`Outbound::assigned_committed`].
@@ -121,7 +120,11 @@ impl<T> Outbound<T> {
 
     /// An identifier for a packet outside the window (SUBSCRIBE, UNSUBSCRIBE): given to no delivery before
     /// [`Outbound::unreserve`].
+    ///
+    /// # Panics
+    /// When every identifier is in use; any window leaves some.
     pub fn reserve(&mut self) -> PacketIdentifier {
+        assert!(self.entries.len() + self.reserved.len() < IDENTIFIERS, "every identifier is in use");
         let identifier = self.unused_identifier();
         self.reserved.insert(identifier);
         identifier
@@ -140,7 +143,7 @@ impl<T> Outbound<T> {
     /// One open delivery.
     #[must_use]
     pub fn get(&self, identifier: PacketIdentifier) -> Option<(Phase, QoS, &T)> {
-        let entry = self.entries.get(&identifier)?;
+        let entry = self.entries.get(identifier)?;
         Some((entry.phase, entry.qos, &entry.delivery))
     }
 
@@ -149,14 +152,13 @@ impl<T> Outbound<T> {
     /// # Panics
     /// When the identifier is taken.
     pub fn restore(&mut self, identifier: PacketIdentifier, qos: QoS, phase: Phase, delivery: T) {
-        assert!(!self.entries.contains_key(&identifier), "identifier {identifier} restored twice");
         self.insert(identifier, qos, phase, delivery);
         self.next_identifier = identifier.next();
     }
 
     /// The identifier is on disk, or need not be: send PUBLISH now. `None` when it is gone or was sent already.
     pub fn assigned_committed(&mut self, identifier: PacketIdentifier) -> Option<&T> {
-        let entry = self.entries.get_mut(&identifier)?;
+        let entry = self.entries.get_mut(identifier)?;
         if entry.phase != Phase::Assigned {
             return None;
         }
@@ -166,7 +168,7 @@ impl<T> Outbound<T> {
 
     /// PUBACK came in: the delivery is done. `None` when the identifier is not that of a sent QoS 1 delivery.
     pub fn acknowledged(&mut self, identifier: PacketIdentifier) -> Option<T> {
-        let entry = self.entries.get(&identifier)?;
+        let entry = self.entries.get(identifier)?;
         if entry.qos != QoS::AtLeastOnce || entry.phase != Phase::Published {
             return None;
         }
@@ -175,7 +177,7 @@ impl<T> Outbound<T> {
 
     /// PUBREC came in.
     pub fn received(&mut self, identifier: PacketIdentifier) -> Received {
-        match self.entries.get_mut(&identifier) {
+        match self.entries.get_mut(identifier) {
             Some(entry) if entry.qos == QoS::ExactlyOnce => match entry.phase {
                 Phase::Published => {
                     entry.phase = Phase::Received;
@@ -192,7 +194,7 @@ impl<T> Outbound<T> {
     /// PUBREC with an error came in: the receiver does not want it, the delivery ends here `[MQTT-4.3.3-4]`.
     /// `None` when there is no such sent QoS 2 delivery, or it is released already.
     pub fn refused(&mut self, identifier: PacketIdentifier) -> Option<T> {
-        let entry = self.entries.get(&identifier)?;
+        let entry = self.entries.get(identifier)?;
         if entry.qos != QoS::ExactlyOnce || entry.phase != Phase::Published {
             return None;
         }
@@ -201,7 +203,7 @@ impl<T> Outbound<T> {
 
     /// The release is on disk, or need not be: whether to send PUBREL now.
     pub fn release_committed(&mut self, identifier: PacketIdentifier) -> bool {
-        match self.entries.get_mut(&identifier) {
+        match self.entries.get_mut(identifier) {
             Some(entry) if entry.phase == Phase::Received => {
                 entry.phase = Phase::Released;
                 true
@@ -212,7 +214,7 @@ impl<T> Outbound<T> {
 
     /// PUBCOMP came in: the delivery is done. `None` when no release of that identifier was sent.
     pub fn completed(&mut self, identifier: PacketIdentifier) -> Option<T> {
-        let entry = self.entries.get(&identifier)?;
+        let entry = self.entries.get(identifier)?;
         if entry.phase != Phase::Released {
             return None;
         }
@@ -222,7 +224,7 @@ impl<T> Outbound<T> {
     /// An open delivery and how far it came.
     #[must_use]
     pub fn find(&mut self, identifier: PacketIdentifier) -> Option<(Phase, &mut T)> {
-        self.entries.get_mut(&identifier).map(|entry| (entry.phase, &mut entry.delivery))
+        self.entries.get_mut(identifier).map(|entry| (entry.phase, &mut entry.delivery))
     }
 
     /// Every open delivery, to be changed, in no order that means anything.
@@ -233,7 +235,7 @@ impl<T> Outbound<T> {
     /// The owner cannot send the message again, it is gone: frees the identifier of a delivery whose PUBLISH was
     /// not answered. `None` when it was received already; then it ends by itself.
     pub fn abandon(&mut self, identifier: PacketIdentifier) -> Option<T> {
-        match self.entries.get(&identifier)?.phase {
+        match self.entries.get(identifier)?.phase {
             Phase::Assigned | Phase::Published => self.remove(identifier),
             Phase::Received | Phase::Released => None,
         }
@@ -242,42 +244,31 @@ impl<T> Outbound<T> {
     /// What to send when the session is taken up on a new connection, in the order of first sending. What
     /// waits for the disk is not among it.
     pub fn resend(&self) -> impl Iterator<Item = (PacketIdentifier, Resend, QoS, &T)> + '_ {
-        self.by_order.values().filter_map(|identifier| {
-            let entry = self.entries.get(identifier)?;
+        self.entries.iter().filter_map(|(identifier, entry)| {
             let resend = match entry.phase {
                 Phase::Published => Resend::Publish,
                 Phase::Released => Resend::PubRel,
                 Phase::Assigned | Phase::Received => return None,
             };
-            Some((*identifier, resend, entry.qos, &entry.delivery))
+            Some((identifier, resend, entry.qos, &entry.delivery))
         })
     }
 
     /// Every open delivery in the order of first sending.
     pub fn iter(&self) -> impl Iterator<Item = (PacketIdentifier, Phase, &T)> + '_ {
-        self.by_order.values().filter_map(|identifier| {
-            let entry = self.entries.get(identifier)?;
-            Some((*identifier, entry.phase, &entry.delivery))
-        })
+        self.entries.iter().map(|(identifier, entry)| (identifier, entry.phase, &entry.delivery))
     }
 
     /// The receiver forgot the session: empties the window, in the order of first sending. What is `Received`
     /// or `Released` has arrived; the rest is owed anew.
     pub fn forget(&mut self) -> Vec<(PacketIdentifier, Phase, T)> {
-        let order = std::mem::take(&mut self.by_order);
-        let mut entries = std::mem::take(&mut self.entries);
         self.next_identifier = PacketIdentifier::FIRST;
-        let taken = order.into_values().filter_map(|identifier| {
-            let entry = entries.remove(&identifier)?;
-            Some((identifier, entry.phase, entry.delivery))
-        });
-        taken.collect()
+        let taken = self.entries.take_all().into_iter();
+        taken.map(|(identifier, entry)| (identifier, entry.phase, entry.delivery)).collect()
     }
 
     fn unused_identifier(&mut self) -> PacketIdentifier {
-        while self.entries.contains_key(&self.next_identifier)
-            || self.reserved.contains(&self.next_identifier)
-        {
+        while self.entries.contains(self.next_identifier) || self.reserved.contains(&self.next_identifier) {
             self.next_identifier = self.next_identifier.next();
         }
         let identifier = self.next_identifier;
@@ -286,15 +277,10 @@ impl<T> Outbound<T> {
     }
 
     fn insert(&mut self, identifier: PacketIdentifier, qos: QoS, phase: Phase, delivery: T) {
-        let order = self.next_order;
-        self.next_order += 1;
-        self.entries.insert(identifier, Entry { order, qos, phase, delivery });
-        self.by_order.insert(order, identifier);
+        self.entries.push(identifier, Entry { qos, phase, delivery });
     }
 
     fn remove(&mut self, identifier: PacketIdentifier) -> Option<T> {
-        let entry = self.entries.remove(&identifier)?;
-        self.by_order.remove(&entry.order);
-        Some(entry.delivery)
+        self.entries.remove(identifier).map(|entry| entry.delivery)
     }
 }
