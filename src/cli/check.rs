@@ -4,7 +4,7 @@ use std::io::stdout;
 use std::process::ExitCode;
 
 use super::terminal::{colours, say};
-use super::{Configuration, USAGE};
+use super::{Configuration, USAGE, online};
 use crate::config::{self, Problems, Severity};
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,12 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let configuration = &arguments.configuration;
     let problems = match config::load(&configuration.config, &configuration.overrides()) {
-        Ok(loaded) => loaded.warnings,
+        Ok(loaded) => {
+            let found = if arguments.online { online::check(&loaded)? } else { Vec::new() };
+            let mut problems = loaded.warnings;
+            problems.extend(found);
+            problems
+        }
         Err(problems) => problems,
     };
     if arguments.json {

@@ -7,6 +7,7 @@ mod decode;
 mod demo;
 mod journal;
 mod mqtt;
+mod online;
 mod passwd;
 mod publish;
 mod run;

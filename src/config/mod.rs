@@ -23,6 +23,7 @@ mod tests;
 mod tree;
 mod unavailable;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) use kind::{Scheme, Url};
@@ -42,6 +43,16 @@ pub struct Loaded {
     pub config: Config,
     /// What is not as it could be.
     pub warnings: Problems,
+    places: BTreeMap<String, Place>,
+}
+
+impl Loaded {
+    /// Where the value of a key was written, as in `uplink.cloud.url`; else where its table was.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Place {
+        let table = key.rsplit_once('.').map_or(key, |(table, _)| table);
+        self.places.get(key).or_else(|| self.places.get(table)).cloned().unwrap_or(Place::File)
+    }
 }
 
 /// Reads a configuration file with the values given outside of it.
@@ -82,7 +93,7 @@ pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Loaded, P
     if problems.has_errors() {
         return Err(problems);
     }
-    Ok(Loaded { config: build::build(&root, &folder), warnings: problems })
+    Ok(Loaded { config: build::build(&root, &folder), warnings: problems, places: root.places() })
 }
 
 /// The folder of the file, to which its relative paths belong.

@@ -59,7 +59,7 @@ pub struct Problem {
 
 impl Problem {
     /// Something with which the gateway does not start.
-    pub(super) fn error(key: impl Into<String>, place: Place, message: impl Into<String>) -> Problem {
+    pub(crate) fn error(key: impl Into<String>, place: Place, message: impl Into<String>) -> Problem {
         Problem {
             severity: Severity::Error,
             key: key.into(),
@@ -71,13 +71,13 @@ impl Problem {
     }
 
     /// Something that may be meant so.
-    pub(super) fn warning(key: impl Into<String>, place: Place, message: impl Into<String>) -> Problem {
+    pub(crate) fn warning(key: impl Into<String>, place: Place, message: impl Into<String>) -> Problem {
         Problem { severity: Severity::Warning, ..Problem::error(key, place, message) }
     }
 
     /// What to do about it.
     #[must_use]
-    pub(super) fn help(mut self, help: impl Into<String>) -> Problem {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Problem {
         self.help = Some(help.into());
         self
     }
@@ -109,9 +109,10 @@ impl Problems {
         Problems { path: path.to_owned(), text: blot_secrets(text), list }
     }
 
-    /// Adds what was found outside, as by trying ports.
-    pub fn extend(&mut self, problems: impl IntoIterator<Item = Problem>) {
-        self.list.extend(problems);
+    /// Adds what was found outside, as by trying ports; it takes the place of warnings about the same keys.
+    pub fn extend(&mut self, found: Vec<Problem>) {
+        self.list.retain(|old| old.severity == Severity::Error || found.iter().all(|new| new.key != old.key));
+        self.list.extend(found);
     }
 
     /// The problems.

@@ -316,6 +316,12 @@ fn uplinks_that_cannot_work() {
     );
     let commands = "forward = ['tidegate/#']\nreceive = ['tidegate/greenhouse/+/set']\n";
     assert_eq!(problems(&format!("{UPLINK}{commands}")), []);
+    error(
+        "uplink.cloud.receive",
+        "'tidegate/greenhouse/+/set'",
+        "for ever",
+        &format!("{UPLINK}version = '3.1.1'\n{commands}"),
+    );
 }
 
 fn overridden(text: &str, environment: &[(&str, &str)], settings: &[&str]) -> Result<Loaded, Problems> {
@@ -337,7 +343,7 @@ fn the_environment_overrides_the_file_and_settings_override_both() {
         ("PATH", "/bin"),
     ];
     let text = format!("[gateway]\nid = 'cellar'\n{UPLINK}password = 'p'\n");
-    let Loaded { config, warnings } =
+    let Loaded { config, warnings, .. } =
         overridden(&text, &environment, &["gateway.id=roof", "broker.receive_maximum=7"]).unwrap();
     assert!(warnings.is_empty(), "{warnings:#?}");
     assert_eq!(config.gateway.id, "roof");

@@ -3,12 +3,14 @@
 //! Made from TOML text, then changed by the overrides of the environment and of the command line. It knows no key
 //! and judges nothing: [`super::schema`] names the keys, [`super::check`] compares.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::check::join;
 use super::report::{Place, Problem};
 
 /// A value and where it was written.
@@ -95,6 +97,19 @@ impl Table {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
+    /// The place of every value, by its path.
+    pub(super) fn places(&self) -> BTreeMap<String, Place> {
+        let mut places = BTreeMap::new();
+        self.note_places("", &mut places);
+        places
+    }
+
+    fn note_places(&self, path: &str, places: &mut BTreeMap<String, Place>) {
+        for entry in &self.entries {
+            entry.node.note_places(join(path, &entry.key), places);
+        }
+    }
+
     /// Puts a value behind a path of keys, making tables and list elements on the way as they are needed. What
     /// stands in the way and is neither is replaced.
     pub(super) fn put(&mut self, path: &[Step], place: &Place, value: Value) {
@@ -113,6 +128,19 @@ impl Table {
 }
 
 impl Node {
+    fn note_places(&self, path: String, places: &mut BTreeMap<String, Place>) {
+        match &self.value {
+            Value::Table(table) => table.note_places(&path, places),
+            Value::List(nodes) => {
+                for (at, node) in nodes.iter().enumerate() {
+                    node.note_places(join(&path, &(at + 1).to_string()), places);
+                }
+            }
+            _ => {}
+        }
+        places.insert(path, self.place.clone());
+    }
+
     fn put(&mut self, path: &[Step], place: &Place, value: Value) {
         match path {
             [] => *self = Node { place: place.clone(), value },

@@ -78,26 +78,38 @@ fn placed(text: &str, place: &Place) -> Option<Placed> {
     Some(Placed { filter: TopicFilter::parse(text.to_owned()).ok()?, place: place.clone() })
 }
 
-/// What goes up under its own topic and comes down again would go up again.
+/// What goes up under its own topic must not come down again. MQTT 5 lets us ask the server not to send back what
+/// we sent; in 3.1.1 every command from above would go up, come down, go up...
 fn check_circles(uplink: &Section<'_>, problems: &mut Vec<Problem>) {
     let ups: Vec<Placed> = match uplink.node("forward") {
         None => placed(DEFAULT_FORWARD, &uplink.place).into_iter().collect(),
         Some(node) => node.elements().iter().filter_map(unchanged).collect(),
     };
+    let sends_back = uplink.text("version") == Some("3.1.1");
     for (text, place) in uplink.texts("receive") {
         let Some(down) = placed(text, &place) else { continue };
         for up in &ups {
-            if covers(&down.filter, &up.filter) {
-                let message = format!(
-                    "everything that goes up with {:?} would come back down with {text:?}",
-                    up.filter.as_str()
-                );
-                problems.push(
-                    Problem::error(uplink.path_of("receive"), place.clone(), message)
-                        .also(&up.place, "goes up")
-                        .help("receive only the topics of commands, as in \"tidegate/greenhouse/+/set\""),
-                );
-            }
+            let above = up.filter.as_str();
+            let (message, help) = if covers(&down.filter, &up.filter) {
+                (
+                    format!("everything that goes up with {above:?} would come back down with {text:?}"),
+                    "receive only the topics of commands, as in \"tidegate/greenhouse/+/set\"",
+                )
+            } else if sends_back && overlap(&down.filter, &up.filter) {
+                (
+                    format!(
+                        "what comes down with {text:?} would go up again with {above:?}, and so on for ever"
+                    ),
+                    "version = \"5\" ends the circle; else forward nothing that is received, or rename it with `to`",
+                )
+            } else {
+                continue;
+            };
+            problems.push(
+                Problem::error(uplink.path_of("receive"), place.clone(), message)
+                    .also(&up.place, "goes up")
+                    .help(help),
+            );
         }
     }
 }
@@ -128,6 +140,20 @@ fn covers(wide: &TopicFilter, narrow: &TopicFilter) -> bool {
         }
     }
     narrow.next().is_none()
+}
+
+/// Whether there is a topic that both match.
+fn overlap(one: &TopicFilter, other: &TopicFilter) -> bool {
+    let mut others = other.levels();
+    for level in one.levels() {
+        match (level, others.next()) {
+            ("#", _) | (_, Some("#")) => return true,
+            (_, None) => return false,
+            (level, Some(other)) if level == other || level == "+" || other == "+" => {}
+            _ => return false,
+        }
+    }
+    others.next().is_none_or(|level| level == "#")
 }
 
 /// Two connections with one client identifier at one server throw each other out for ever.
@@ -166,6 +192,17 @@ mod tests {
             ("a/+", "a/b/c", false),
         ] {
             assert_eq!(covers(&filter(wide), &filter(narrow)), expected, "{wide} {narrow}");
+            assert!(!expected || overlap(&filter(wide), &filter(narrow)), "{wide} {narrow}");
+        }
+        for (one, other, expected) in [
+            ("a/+/c", "+/b/#", true),
+            ("a/b", "a", false),
+            ("a/b", "b/#", false),
+            ("a", "a/#", true),
+            ("a/+", "a/b/c", false),
+        ] {
+            assert_eq!(overlap(&filter(one), &filter(other)), expected, "{one} {other}");
+            assert_eq!(overlap(&filter(other), &filter(one)), expected, "{other} {one}");
         }
     }
 }
