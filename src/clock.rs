@@ -31,12 +31,12 @@ impl Clock {
     /// The clocks of the system. As long as the wall clock is not set, a thread looks for it now and then.
     #[must_use]
     pub fn system() -> Clock {
-        let clock = Clock { boot: boot_id(), synced: Arc::new(AtomicBool::new(is_synced())) };
+        let clock = Clock { boot: boot_id(), synced: Arc::new(AtomicBool::new(files_say_so())) };
         if !clock.is_synced() {
             let synced = Arc::downgrade(&clock.synced);
             let watch = move || {
                 while let Some(flag) = synced.upgrade() {
-                    if is_synced() {
+                    if files_say_so() || timedated_says_so() {
                         flag.store(true, Ordering::Relaxed);
                         return;
                     }
@@ -104,17 +104,16 @@ fn boot_id() -> BootId {
     BootId(u64::from_str_radix(&digits, 16).unwrap_or_else(|_| began()))
 }
 
-/// Whether the wall clock was set by something that knows the time.
-fn is_synced() -> bool {
+/// Whether the wall clock was set by something that knows the time, as far as files tell.
+fn files_say_so() -> bool {
     if unix_ms() < EARLIEST_UNIX_MS {
         return false;
     }
-    // systemd-timesyncd says so itself; so does a battery-backed clock that the kernel took its time from.
-    if Path::new("/run/systemd/timesync/synchronized").exists() || has_hardware_clock() {
-        return true;
-    }
-    // A container has the clock of its host. Elsewhere only systemd can be asked, for chrony and ntpd as well.
-    !Path::new("/run/systemd/system").exists() || timedated_says_so()
+    // systemd-timesyncd leaves a mark. A battery-backed clock that the kernel took its time from is as good. A
+    // container, where no systemd runs, has the clock of its host.
+    Path::new("/run/systemd/timesync/synchronized").exists()
+        || has_hardware_clock()
+        || !Path::new("/run/systemd/system").exists()
 }
 
 fn has_hardware_clock() -> bool {
@@ -124,7 +123,11 @@ fn has_hardware_clock() -> bool {
     })
 }
 
+/// Knows of chrony and ntpd too, but may take its time: never asked on the way of a reading or of the start.
 fn timedated_says_so() -> bool {
+    if unix_ms() < EARLIEST_UNIX_MS {
+        return false;
+    }
     let output = Command::new("timedatectl")
         .args(["show", "--property=NTPSynchronized", "--value"])
         .stdin(Stdio::null())

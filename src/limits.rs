@@ -24,6 +24,8 @@ pub const BATCH_PACKETS: usize = 256;
 pub const OUTBOX_BATCHES: usize = 1024;
 /// User properties of one packet (5.0): each costs the reader more memory than the sender bytes.
 pub const USER_PROPERTIES: usize = 1024;
+/// Filters of one SUBSCRIBE or UNSUBSCRIBE, for the same reason.
+pub const PACKET_FILTERS: usize = 16 * 1024;
 /// Topic levels of a name or a filter.
 pub const TOPIC_LEVELS: usize = 200;
 /// Bytes handed to the journal and not yet committed, above which durable publishers wait.

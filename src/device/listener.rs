@@ -31,13 +31,13 @@ impl Listener {
     /// Takes bytes as they arrived, split anywhere, and gives what is found in them to `found`, in order.
     ///
     /// A frame of which a part is bad gives its problems first and then what is good of it.
-    pub fn push(&mut self, bytes: &[u8], found: &mut impl FnMut(Found)) {
+    pub fn push(&mut self, bytes: &[u8], found: &mut dyn FnMut(Found)) {
         let decoder = &self.profile.decoder;
         self.framer.push(bytes, &mut |frame| interpret(decoder, frame, found));
     }
 
     /// The line fell silent for [`Listener::gap`], was closed, or ended: nothing that has begun becomes whole.
-    pub fn silence(&mut self, found: &mut impl FnMut(Found)) {
+    pub fn silence(&mut self, found: &mut dyn FnMut(Found)) {
         let decoder = &self.profile.decoder;
         self.framer.silence(&mut |frame| interpret(decoder, frame, found));
     }
@@ -56,7 +56,7 @@ impl Listener {
     }
 }
 
-fn interpret(decoder: &Decoder, frame: Result<&[u8], Problem>, found: &mut impl FnMut(Found)) {
+fn interpret(decoder: &Decoder, frame: Result<&[u8], Problem>, found: &mut dyn FnMut(Found)) {
     let frame = match frame {
         Ok(frame) => frame,
         Err(problem) => return found(Err(problem)),

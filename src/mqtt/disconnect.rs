@@ -67,16 +67,12 @@ impl Disconnect {
         }
     }
 
-    /// Writes it in its shortest form.
+    /// Writes nothing when it says nothing; else its reason and the length of its properties, even of none: the
+    /// form without that length is allowed, but some clients (rumqttc 0.25) wait for the byte that is not there.
     pub(super) fn write(&self, version: ProtocolVersion, sink: &mut impl Sink) {
-        if !version.is_v5() {
-            return;
-        }
-        if self.length() > 0 {
+        if version.is_v5() && (self.reason != ReasonCode::Success || self.length() > 0) {
             sink.u8(self.reason.as_u8());
             sink.properties(self);
-        } else if self.reason != ReasonCode::Success {
-            sink.u8(self.reason.as_u8());
         }
     }
 }

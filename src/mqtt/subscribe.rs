@@ -7,7 +7,8 @@ use bytestring::ByteString;
 use super::property::{Property, PropertySink, add_user_property, once, read_properties};
 use super::reader::Reader;
 use super::writer::{Section, Sink};
-use super::{DecodeError, PacketIdentifier, ProtocolVersion, QoS, UserProperties};
+use super::{DecodeError, PacketIdentifier, ProtocolVersion, QoS, ReasonCode, UserProperties};
+use crate::limits;
 
 /// SUBSCRIBE (section 3.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +80,7 @@ impl Subscribe {
         }
         let mut requests = Vec::new();
         while !reader.is_empty() {
+            check_filters(requests.len())?;
             requests.push(read_request(&mut reader, version)?);
         }
         Ok(Subscribe { packet_identifier, subscription_identifier, user_properties, requests })
@@ -94,6 +96,14 @@ impl Subscribe {
             sink.u8(options.bits(version));
         }
     }
+}
+
+/// Refuses another filter when there are thousands in the packet already.
+pub(super) fn check_filters(read: usize) -> Result<(), DecodeError> {
+    if read >= limits::PACKET_FILTERS {
+        return Err(DecodeError::new(ReasonCode::QuotaExceeded, "too many topic filters"));
+    }
+    Ok(())
 }
 
 fn read_request(

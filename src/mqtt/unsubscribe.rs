@@ -4,6 +4,7 @@ use bytestring::ByteString;
 
 use super::property::{Property, PropertySink, add_user_property, read_properties};
 use super::reader::Reader;
+use super::subscribe::check_filters;
 use super::writer::{Section, Sink};
 use super::{DecodeError, PacketIdentifier, ProtocolVersion, UserProperties};
 
@@ -33,6 +34,7 @@ impl Unsubscribe {
         }
         let mut filters = Vec::new();
         while !reader.is_empty() {
+            check_filters(filters.len())?;
             // [MQTT-3.10.3-1]
             filters.push(reader.text()?);
         }

@@ -12,6 +12,9 @@ const MISSED: u32 = 3;
 /// No sensor is given up sooner: a few readings lost on a busy machine are no absence.
 const SHORTEST: Duration = Duration::from_secs(10);
 
+/// How long a sensor of unknown interval may take to say its first word.
+const FIRST_WORD: Duration = Duration::from_secs(30);
+
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PresenceChange {
@@ -26,6 +29,8 @@ pub enum PresenceChange {
 pub struct Presence {
     known: Option<PresenceChange>,
     last_heard: Option<Instant>,
+    /// Since when it could have been heard, and was not yet.
+    listening_since: Option<Instant>,
     /// The latest silences between two readings; the longest counts, since some speak in bursts.
     silences: [Option<Duration>; REMEMBERED],
     next: usize,
@@ -43,8 +48,14 @@ impl Presence {
         presence
     }
 
+    /// Its port was opened: from now on it can be heard.
+    pub fn listening(&mut self, now: Instant) {
+        self.listening_since = Some(now);
+    }
+
     /// A reading came.
     pub fn heard(&mut self, now: Instant) -> Option<PresenceChange> {
+        self.listening_since = None;
         if let Some(last) = self.last_heard.replace(now) {
             if let Some(place) = self.silences.get_mut(self.next % REMEMBERED) {
                 *place = Some(now.since(last));
@@ -57,15 +68,20 @@ impl Presence {
     /// Its port is gone, or cannot be opened. The next silence is no interval of the sensor's.
     pub fn lost(&mut self) -> Option<PresenceChange> {
         self.last_heard = None;
+        self.listening_since = None;
         self.change_to(PresenceChange::Offline)
     }
 
     /// When it is given up if nothing comes; `None` when it is not there, or its interval is not known yet.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        let last = self.last_heard.filter(|_| self.known == Some(PresenceChange::Online))?;
-        let longest = self.silences.iter().flatten().max()?;
-        Some(last + longest.saturating_mul(MISSED).max(SHORTEST))
+        let longest = self.silences.iter().flatten().max();
+        let patience = longest.map(|longest| longest.saturating_mul(MISSED).max(SHORTEST));
+        match (self.last_heard, self.listening_since) {
+            (Some(last), _) => Some(last + patience?),
+            (None, Some(since)) => Some(since + patience.unwrap_or(FIRST_WORD)),
+            (None, None) => None,
+        }
     }
 
     /// The time of [`Presence::next_timeout`] may have come.
@@ -110,6 +126,16 @@ mod tests {
             presence.heard(at(second));
         }
         assert_eq!(presence.next_timeout(), Some(at(618)), "never sooner than ten seconds");
+    }
+
+    #[test]
+    fn a_sensor_that_never_speaks_is_not_there() {
+        let mut presence = Presence::default();
+        presence.listening(at(100));
+        assert_eq!(presence.next_timeout(), Some(at(130)));
+        assert_eq!(presence.timeout(at(130)), Some(PresenceChange::Offline));
+        assert_eq!(presence.next_timeout(), None);
+        assert_eq!(presence.heard(at(500)), Some(PresenceChange::Online));
     }
 
     #[test]

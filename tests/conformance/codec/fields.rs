@@ -270,7 +270,7 @@ fn disconnect_and_auth() {
         same(Side::Client, version, 0xe0, "", disconnect(Disconnect::new(ReasonCode::Success)));
     }
     let with_will = Disconnect::new(ReasonCode::DisconnectWithWillMessage);
-    same(Side::Client, V5, 0xe0, "04", disconnect(with_will.clone()));
+    same(Side::Client, V5, 0xe0, "04 00", disconnect(with_will.clone()));
     let expiring = Disconnect { session_expiry_interval_seconds: Some(1), ..with_will };
     same(Side::Client, V5, 0xe0, "04 ( 11 00000001 )", disconnect(expiring));
     let moved = Disconnect {

@@ -9,7 +9,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod allocation;
 mod arbitrary;
+mod differential;
 mod encoding;
 mod fields;
 mod form;

@@ -55,7 +55,7 @@ fn input(runner: &mut TestRunner) -> Vec<u8> {
     wire.to_vec()
 }
 
-fn mutate(bytes: &mut Vec<u8>, random: &mut TestRng) {
+pub(crate) fn mutate(bytes: &mut Vec<u8>, random: &mut TestRng) {
     if bytes.len() < 2 {
         return;
     }
