@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::broker::SourceId;
-use crate::durable::{DropReason, Message, Urgency};
+use super::outbox::Outbox;
+use crate::broker::{ConnectionId, Input, SourceId};
+use crate::durable::{Boots, DropReason, Message, Urgency};
 
 /// The broker's owner task has ended: the gateway stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +45,12 @@ pub(super) enum FromInside {
     Register { source: SourceId, answers: mpsc::UnboundedSender<Accepted> },
     /// Messages, in order.
     Publications { source: SourceId, publications: Vec<Publication> },
+    /// What is known of clocks from now on.
+    Clock(Boots),
+    /// Is the owner alive?
+    Ping(oneshot::Sender<()>),
+    /// Close every connection, then end and say so.
+    Stop(oneshot::Sender<()>),
 }
 
 /// Where sources come from. Cheap to clone.
@@ -84,6 +91,36 @@ impl Entrance {
         self.sender.send(register).await.map_err(|_| Stopped)?;
         Ok((Source { id, sender: self.sender.clone() }, Acceptances(receiver)))
     }
+
+    /// Tells the broker what is known of clocks from now on.
+    ///
+    /// # Errors
+    /// When the broker has stopped.
+    pub async fn learn_clock(&self, boots: Boots) -> Result<(), Stopped> {
+        self.sender.send(FromInside::Clock(boots)).await.map_err(|_| Stopped)
+    }
+
+    /// Waits until the owner has heard this: a sign of life.
+    ///
+    /// # Errors
+    /// When the broker has stopped.
+    pub async fn ping(&self) -> Result<(), Stopped> {
+        self.ask(FromInside::Ping).await
+    }
+
+    /// Closes every connection and ends the owner; returns when it has ended.
+    ///
+    /// # Errors
+    /// When it had stopped before.
+    pub async fn stop(&self) -> Result<(), Stopped> {
+        self.ask(FromInside::Stop).await
+    }
+
+    async fn ask(&self, question: impl FnOnce(oneshot::Sender<()>) -> FromInside) -> Result<(), Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.sender.send(question(answer)).await.map_err(|_| Stopped)?;
+        answered.await.map_err(|_| Stopped)
+    }
 }
 
 impl Source {
@@ -105,7 +142,7 @@ impl Source {
         let batch = FromInside::Publications { source: self.id, publications };
         self.sender.try_send(batch).map_err(|error| match error.into_inner() {
             FromInside::Publications { publications, .. } => publications,
-            FromInside::Register { .. } => Vec::new(),
+            _ => Vec::new(),
         })
     }
 }
@@ -114,5 +151,45 @@ impl Acceptances {
     /// The next answer; `None` when the broker has stopped.
     pub async fn next(&mut self) -> Option<Accepted> {
         self.0.recv().await
+    }
+}
+
+/// What one read of a connection brought.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// Said with the first: where its outputs go.
+    pub(super) opened: Option<(ConnectionId, Arc<Outbox>)>,
+    /// In order.
+    pub(super) inputs: Vec<Input>,
+}
+
+/// The way in for connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Inbox(mpsc::Sender<Batch>);
+
+impl Inbox {
+    /// An inbox for at most `batches` waiting batches, and its inner end.
+    pub(super) fn new(batches: usize) -> (Inbox, mpsc::Receiver<Batch>) {
+        let (sender, receiver) = mpsc::channel(batches);
+        (Inbox(sender), receiver)
+    }
+
+    /// Hands a batch over, waiting for room.
+    pub(super) async fn send(&self, batch: Batch) -> Result<(), Stopped> {
+        // Almost always there is room: no future is built then.
+        match self.0.try_send(batch) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Stopped),
+            Err(mpsc::error::TrySendError::Full(batch)) => self.0.send(batch).await.map_err(|_| Stopped),
+        }
+    }
+
+    /// Says that a connection is gone, now or, when there is no room, as soon as there is.
+    pub(super) fn closed(&self, connection: ConnectionId) {
+        let batch = Batch { opened: None, inputs: vec![Input::Closed { connection }] };
+        if let Err(mpsc::error::TrySendError::Full(batch)) = self.0.try_send(batch) {
+            let sender = self.0.clone();
+            tokio::spawn(async move { sender.send(batch).await });
+        }
     }
 }

@@ -13,6 +13,35 @@
 //!
 //! Decides nothing about MQTT: that is the broker's. Never looks into a payload.
 
+mod buffers;
+mod connection;
+mod counters;
 mod inbox;
+mod journal_link;
+mod links;
+mod listener;
+mod outbox;
+mod owner;
+mod reader;
+mod timer;
+mod writer;
 
+use std::sync::Arc;
+
+pub use counters::Counters;
 pub use inbox::{Acceptances, Accepted, Entrance, Publication, Source, Stopped};
+pub use journal_link::JournalLink;
+pub use listener::{ListenError, Listener, ListenerSettings, Reception};
+pub use owner::{OwnerHandle, OwnerParts, start};
+
+use crate::broker::Event;
+use crate::time::Moment;
+
+/// What time it is.
+pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
+
+/// Learns what happens, to count and to show it. Must not wait.
+pub trait Observer: Send {
+    /// Something happened.
+    fn event(&mut self, event: Event);
+}

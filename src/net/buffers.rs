@@ -1,0 +1,46 @@
+//! Buffers that belong to a thread, not to a connection: an idle connection holds none.
+//!
+//! Reading goes through one scratch per thread and is then copied in exact size, so that a small message that is
+//! kept does not keep a large buffer alive. Writing borrows a buffer for as long as something is unsent.
+
+use std::cell::RefCell;
+
+use bytes::BytesMut;
+
+use crate::limits::READ_BUFFER_BYTES;
+
+/// Write buffers kept by a thread.
+const SPARE_BUFFERS: usize = 4;
+/// A new write buffer; a larger one than four times this is not kept.
+const WRITE_BUFFER_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER_BYTES]);
+    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends this thread's scratch for reading.
+pub(super) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| read(scratch))
+}
+
+/// An empty buffer for writing.
+pub(super) fn borrow() -> BytesMut {
+    let spare = SPARE.with_borrow_mut(Vec::pop);
+    spare.unwrap_or_else(|| BytesMut::with_capacity(WRITE_BUFFER_BYTES))
+}
+
+/// Takes a buffer back.
+pub(super) fn give_back(mut buffer: BytesMut) {
+    buffer.clear();
+    // What was advanced past is won back when nobody else holds a part of it.
+    let whole = buffer.try_reclaim(WRITE_BUFFER_BYTES);
+    if !whole || buffer.capacity() > 4 * WRITE_BUFFER_BYTES {
+        return;
+    }
+    SPARE.with_borrow_mut(|spare| {
+        if spare.len() < SPARE_BUFFERS {
+            spare.push(buffer);
+        }
+    });
+}

@@ -1,0 +1,379 @@
+//! One task per connection: bytes to packets to the broker's inbox, and back.
+//!
+//! The broker hears of a connection when its CONNECT was read, and hears exactly once that it is gone, however its
+//! task ended. Before CONNECT little is read and nothing is remembered. While the inbox is full, or much waits to
+//! be written, nothing is read: that is how a client feels that it is too fast.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::inbox::{Batch, Inbox};
+use super::listener::Admission;
+use super::outbox::{Outbox, Outgoing};
+use super::reader::{Arrived, Reader};
+use super::writer::Writer;
+use super::{Counters, Stopped};
+use crate::broker::{CloseReason, ConnectionId, Input, Peer};
+use crate::limits::{BATCH_PACKETS, CLOSE_DEADLINE, CONNECT_DEADLINE, Limits, PACKET_BYTES_BEFORE_CONNECT};
+use crate::mqtt::{
+    ConnAck, ConnAckProperties, DecodeError, Decoder, Disconnect, Packet, ProtocolVersion, ReasonCode,
+};
+
+/// What all connections of a listener share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) inbox: Inbox,
+    pub(super) limits: Limits,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// Why a connection's task ends. Never an error of the gateway.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("{0}")]
+    Io(io::Error),
+    #[error("the client closed it")]
+    ClosedByPeer,
+    #[error("all was said")]
+    Done,
+    #[error("the client took too long")]
+    TooLate,
+    #[error("the broker has stopped")]
+    Stopped,
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Io(error)
+    }
+}
+
+impl From<Stopped> for End {
+    fn from(Stopped: Stopped) -> End {
+        End::Stopped
+    }
+}
+
+/// What a connection can go on with.
+enum Step {
+    Outgoing,
+    Readable,
+    Writable,
+    Deadline,
+    Stopped,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    reader: Reader,
+    writer: Writer,
+    outbox: Arc<Outbox>,
+    taken: Vec<Outgoing>,
+    version: ProtocolVersion,
+    phase: Phase,
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// Bytes of PUBLISH packets that are not written yet.
+    publish_bytes_waiting: usize,
+    /// Bytes of PUBLISH packets that are written and not yet reported to the broker.
+    unreported_bytes: usize,
+    gone: Gone,
+    _admission: Admission,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Reading and writing.
+    Open,
+    /// A packet could not be read: nothing more is read, the broker says how it ends.
+    Deaf,
+    /// Writing what is left, then closing.
+    Closing,
+    /// All is written and our direction is closed: what still comes in is thrown away, so that the other side
+    /// gets to read our last packet before a reset.
+    Lingering,
+}
+
+/// Tells the broker that a connection is gone, also when its task panicked.
+#[derive(Debug)]
+struct Gone {
+    connection: ConnectionId,
+    inbox: Option<Inbox>,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        if let Some(inbox) = self.inbox.take() {
+            inbox.closed(self.connection);
+        }
+    }
+}
+
+/// Serves one accepted connection to its end.
+pub(super) async fn serve(
+    connection: ConnectionId,
+    stream: TcpStream,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    admission: Admission,
+) {
+    let decoder = Decoder::of_client(PACKET_BYTES_BEFORE_CONNECT);
+    let mut connection = Connection {
+        stream,
+        reader: Reader::new(decoder),
+        writer: Writer::default(),
+        outbox: Arc::default(),
+        taken: Vec::new(),
+        version: ProtocolVersion::V3_1_1,
+        phase: Phase::Open,
+        deadline: Some(Box::pin(sleep_until(Instant::now() + CONNECT_DEADLINE))),
+        publish_bytes_waiting: 0,
+        unreported_bytes: 0,
+        gone: Gone { connection, inbox: None },
+        shared,
+        _admission: admission,
+    };
+    let end = match connection.introduce(address).await {
+        Ok(()) => connection.run().await,
+        Err(end) => end,
+    };
+    tracing::trace!("connection from {address} ended: {end}");
+}
+
+impl Connection {
+    /// Reads CONNECT and hands it to the broker, with whatever came behind it.
+    async fn introduce(&mut self, address: SocketAddr) -> Result<(), End> {
+        let connect = loop {
+            match self.next_step().await {
+                Step::Readable => {}
+                Step::Deadline => return Err(End::TooLate),
+                Step::Outgoing | Step::Writable | Step::Stopped => continue,
+            }
+            if self.read()? == Arrived::Nothing {
+                continue;
+            }
+            match self.reader.next_packet() {
+                Ok(None) => {}
+                Ok(Some(Packet::Connect(connect))) => break connect,
+                Ok(Some(_)) => return Err(End::Done),
+                Err(error) => return Err(self.refuse(&error)),
+            }
+        };
+        self.version = connect.version;
+        self.deadline = None;
+        self.reader.set_max_packet_bytes(self.shared.limits.max_packet_bytes);
+        let id = self.gone.connection;
+        let peer = Peer { user: None, address: address.to_string() };
+        let mut inputs = vec![Input::Connect { connection: id, connect, peer }];
+        self.decode_into(&mut inputs);
+        let opened = Some((id, Arc::clone(&self.outbox)));
+        self.shared.inbox.send(Batch { opened, inputs }).await?;
+        self.gone.inbox = Some(self.shared.inbox.clone());
+        self.hand_over_rest().await
+    }
+
+    /// The first packet was not an acceptable CONNECT: the answer that the standard allows, then the end.
+    fn refuse(&mut self, error: &DecodeError) -> End {
+        self.shared.counters.count_refused();
+        tracing::debug!(%error, "refused before CONNECT");
+        if let Some(version) = self.reader.version()
+            && (version.is_v5() || error.reason == ReasonCode::UnsupportedProtocolVersion)
+        {
+            let answer = ConnAck {
+                session_present: false,
+                reason: error.reason,
+                properties: ConnAckProperties::default(),
+            };
+            // [MQTT-3.1.2-2]; one write: who does not take it does not get it.
+            let _ = self.writer.put(&Packet::ConnAck(Box::new(answer)), version);
+            let _ = self.writer.write(&self.stream);
+        }
+        End::Done
+    }
+
+    async fn run(&mut self) -> End {
+        loop {
+            let done = match self.next_step().await {
+                Step::Outgoing => self.take_outgoing(),
+                Step::Writable => self.write(),
+                Step::Readable => self.take_incoming().await,
+                Step::Deadline => Err(End::TooLate),
+                Step::Stopped => Err(End::Stopped),
+            };
+            let done = match done {
+                Ok(()) => self.advance_close().await,
+                Err(end) => Err(end),
+            };
+            if let Err(end) = done {
+                return end;
+            }
+        }
+    }
+
+    /// Waits for what can be done next: first what is to be sent, then what can be read.
+    async fn next_step(&mut self) -> Step {
+        let limit = self.shared.limits.max_outbox_bytes;
+        let reads = match self.phase {
+            Phase::Open => self.writer.waiting_bytes() <= limit,
+            Phase::Lingering => true,
+            Phase::Deaf | Phase::Closing => false,
+        };
+        let writes = self.writer.waiting_bytes() > 0;
+        let takes = matches!(self.phase, Phase::Open | Phase::Deaf) && self.writer.waiting_bytes() <= limit;
+        poll_fn(|context| {
+            if takes && let Poll::Ready(more) = self.outbox.poll_take(context, &mut self.taken) {
+                return Poll::Ready(if more { Step::Outgoing } else { Step::Stopped });
+            }
+            if writes && self.stream.poll_write_ready(context).is_ready() {
+                return Poll::Ready(Step::Writable);
+            }
+            if reads && self.stream.poll_read_ready(context).is_ready() {
+                return Poll::Ready(Step::Readable);
+            }
+            match &mut self.deadline {
+                Some(deadline) => deadline.as_mut().poll(context).map(|()| Step::Deadline),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn read(&mut self) -> Result<Arrived, End> {
+        match self.reader.read(&self.stream)? {
+            Arrived::End => Err(End::ClosedByPeer),
+            arrived => Ok(arrived),
+        }
+    }
+
+    async fn take_incoming(&mut self) -> Result<(), End> {
+        let arrived = self.read()?;
+        if self.phase == Phase::Lingering || arrived == Arrived::Nothing {
+            return Ok(());
+        }
+        self.hand_over_rest().await
+    }
+
+    /// Hands everything that was read to the broker, a batch at a time, and with it what was written.
+    async fn hand_over_rest(&mut self) -> Result<(), End> {
+        loop {
+            let mut inputs = Vec::new();
+            let more = self.decode_into(&mut inputs);
+            if inputs.is_empty() {
+                return Ok(());
+            }
+            if let Some(written) = self.report_written() {
+                inputs.push(written);
+            }
+            self.shared.inbox.send(Batch { opened: None, inputs }).await?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Decodes up to a batch of packets; whether there may be more.
+    fn decode_into(&mut self, inputs: &mut Vec<Input>) -> bool {
+        let connection = self.gone.connection;
+        let mut messages = 0;
+        let mut more = false;
+        while self.phase == Phase::Open {
+            if inputs.len() >= BATCH_PACKETS {
+                more = true;
+                break;
+            }
+            match self.reader.next_packet() {
+                Ok(Some(packet)) => {
+                    messages += u64::from(matches!(packet, Packet::Publish(_)));
+                    inputs.push(Input::Packet { connection, packet });
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "malformed packet");
+                    inputs.push(Input::Malformed { connection, reason: error.reason });
+                    self.phase = Phase::Deaf;
+                }
+            }
+        }
+        self.shared.counters.count_received(messages);
+        more
+    }
+
+    /// Encodes and writes what the broker handed over.
+    fn take_outgoing(&mut self) -> Result<(), End> {
+        let mut taken = std::mem::take(&mut self.taken);
+        let mut messages = 0;
+        for outgoing in taken.drain(..) {
+            match outgoing {
+                Outgoing::Publish { frame, packet_identifier, dup } => {
+                    messages += 1;
+                    self.publish_bytes_waiting += frame.bytes.len();
+                    self.writer.put_publish(&frame, packet_identifier, dup);
+                }
+                Outgoing::Packet(packet) => {
+                    if let Err(error) = self.writer.put(&packet, self.version) {
+                        tracing::error!(%error, "a packet of ours cannot be written");
+                    }
+                }
+                Outgoing::Close(reason) => {
+                    if reason == CloseReason::ShuttingDown && self.version.is_v5() {
+                        let goodbye = Disconnect::new(ReasonCode::ServerShuttingDown);
+                        let _ = self.writer.put(&Packet::Disconnect(Box::new(goodbye)), self.version);
+                    }
+                    self.start_close(CLOSE_DEADLINE);
+                }
+            }
+        }
+        self.taken = taken;
+        self.shared.counters.count_sent(messages);
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), End> {
+        let written = self.writer.write(&self.stream)?;
+        // Other packets in between are few and small: what is written counts as PUBLISH as long as any waits.
+        let counted = written.min(self.publish_bytes_waiting);
+        self.publish_bytes_waiting -= counted;
+        self.unreported_bytes += counted;
+        Ok(())
+    }
+
+    /// What was written and not yet reported.
+    fn report_written(&mut self) -> Option<Input> {
+        let bytes = std::mem::take(&mut self.unreported_bytes);
+        (bytes > 0).then_some(Input::Written { connection: self.gone.connection, bytes })
+    }
+
+    fn start_close(&mut self, deadline: Duration) {
+        self.phase = Phase::Closing;
+        self.deadline = Some(Box::pin(sleep_until(Instant::now() + deadline)));
+    }
+
+    /// Reports what was written when it is worth a batch of its own; closes when all is written.
+    async fn advance_close(&mut self) -> Result<(), End> {
+        match self.phase {
+            Phase::Open | Phase::Deaf => {
+                // Often enough that the broker, which stops at the limit, always hears of room again.
+                if self.unreported_bytes > self.shared.limits.max_outbox_bytes / 4
+                    && let Some(written) = self.report_written()
+                {
+                    self.shared.inbox.send(Batch { opened: None, inputs: vec![written] }).await?;
+                }
+            }
+            Phase::Closing if self.writer.waiting_bytes() == 0 => {
+                self.phase = Phase::Lingering;
+                socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write)?;
+            }
+            Phase::Closing | Phase::Lingering => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! The one task that owns the broker: takes what waits, a round at a time, and carries out what the broker asks.
+//!
+//! A round takes everything that waits at its start, up to a bound; each connection gets at most one hand-over and
+//! the journal one batch. Quiet, a message costs one wake-up here; busy, hundreds share one. The owner never waits
+//! for a connection. When the journal is behind, connections are not heard until it caught up, but the journal is.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::inbox::{Accepted, Batch, Entrance, FromInside, Inbox, Publication};
+use super::journal_link::JournalLink;
+use super::links::Links;
+use super::listener::Reception;
+use super::outbox::Outgoing;
+use super::timer::Timer;
+use super::{Clock, Observer};
+use crate::broker::{Broker, CloseReason, Input, Output, SourceId};
+use crate::disk::JournalStopped;
+use crate::limits::{INBOX_BATCHES, UNCOMMITTED_BYTES};
+use crate::time::Moment;
+
+/// Batches taken from each way in, in one round.
+const ROUND_BATCHES: usize = 32;
+
+/// What the owner is built from.
+pub struct OwnerParts {
+    /// The broker, restored, its uplinks added.
+    pub broker: Broker,
+    /// What it said while it was built.
+    pub outputs: Vec<Output>,
+    /// Where its records go and its loads come from.
+    pub journal: JournalLink,
+    /// What time it is.
+    pub clock: Clock,
+    /// Learns what happens.
+    pub observer: Box<dyn Observer>,
+}
+
+/// The way to a running owner. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct OwnerHandle {
+    entrance: Entrance,
+    reception: Reception,
+}
+
+impl OwnerHandle {
+    /// Where sources inside the gateway come from.
+    #[must_use]
+    pub const fn entrance(&self) -> &Entrance {
+        &self.entrance
+    }
+
+    /// Where listeners come from.
+    #[must_use]
+    pub const fn reception(&self) -> &Reception {
+        &self.reception
+    }
+}
+
+struct Owner {
+    broker: Broker,
+    journal: JournalLink,
+    clock: Clock,
+    observer: Box<dyn Observer>,
+    links: Links,
+    sources: HashMap<SourceId, mpsc::UnboundedSender<Accepted>>,
+    outputs: Vec<Output>,
+    timer: Timer,
+    waiting: Waiting,
+    /// Told when the last connection is gone.
+    stopping: Option<oneshot::Sender<()>>,
+}
+
+/// The receiving ends, and what was taken from them for this round.
+struct Waiting {
+    connections: mpsc::Receiver<Batch>,
+    inside: mpsc::Receiver<FromInside>,
+    batches: Vec<Batch>,
+    insiders: Vec<FromInside>,
+    replies: Vec<Input>,
+}
+
+/// Starts the owner. Its task ends after [`OwnerHandle::stop`], or when the journal has ended.
+pub fn start(parts: OwnerParts) -> (OwnerHandle, JoinHandle<()>) {
+    let (inbox, connections) = Inbox::new(INBOX_BATCHES);
+    let (entrance, inside) = Entrance::new(INBOX_BATCHES);
+    let handle = OwnerHandle { entrance, reception: Reception::new(inbox) };
+    let OwnerParts { broker, outputs, journal, clock, observer } = parts;
+    let waiting =
+        Waiting { connections, inside, batches: Vec::new(), insiders: Vec::new(), replies: Vec::new() };
+    let owner = Owner {
+        broker,
+        journal,
+        clock,
+        observer,
+        links: Links::default(),
+        sources: HashMap::new(),
+        outputs,
+        timer: Timer::default(),
+        waiting,
+        stopping: None,
+    };
+    let task = tokio::spawn(owner.run(handle.clone()));
+    (handle, task)
+}
+
+impl Owner {
+    /// `_open` keeps the ways in open for as long as the owner runs.
+    async fn run(mut self, _open: OwnerHandle) {
+        self.carry_out();
+        loop {
+            self.links.hand_over();
+            self.journal.hand_over();
+            if self.stopping.is_some() && self.links.is_empty() {
+                break;
+            }
+            self.timer.arm(self.broker.next_timeout(), || (self.clock)().monotonic);
+            let hears = self.hears_connections();
+            let Owner { waiting, journal, timer, .. } = &mut self;
+            let something_waits = async {
+                let mut answers = pin!(journal.next());
+                poll_fn(|context| waiting.poll(context, answers.as_mut(), timer, hears)).await
+            };
+            if something_waits.await == Err(JournalStopped) {
+                tracing::error!("the journal's thread has ended: nothing can be kept any more");
+                break;
+            }
+            self.round();
+        }
+        if let Some(stopped) = self.stopping.take() {
+            let _ = stopped.send(());
+        }
+    }
+
+    /// Durable publishers wait for the disk, not for memory.
+    fn hears_connections(&self) -> bool {
+        !self.journal.is_behind() && self.broker.uncommitted_bytes() < UNCOMMITTED_BYTES
+    }
+
+    fn round(&mut self) {
+        let now = (self.clock)();
+        let mut replies = std::mem::take(&mut self.waiting.replies);
+        for reply in replies.drain(..) {
+            self.handle(now, reply);
+        }
+        self.waiting.replies = replies;
+        let mut insiders = std::mem::take(&mut self.waiting.insiders);
+        for from_inside in insiders.drain(..) {
+            self.take_from_inside(now, from_inside);
+        }
+        self.waiting.insiders = insiders;
+        let mut batches = std::mem::take(&mut self.waiting.batches);
+        for batch in batches.drain(..) {
+            self.take_batch(now, batch);
+        }
+        self.waiting.batches = batches;
+        if self.broker.next_timeout().is_some_and(|due| due <= now.monotonic) {
+            self.handle(now, Input::Timeout);
+        }
+    }
+
+    fn take_batch(&mut self, now: Moment, batch: Batch) {
+        if let Some((connection, outbox)) = batch.opened {
+            self.links.open(connection, outbox);
+            if self.stopping.is_some() {
+                self.links.stage(connection, Outgoing::Close(CloseReason::ShuttingDown));
+            }
+        }
+        for input in batch.inputs {
+            let closed = match &input {
+                Input::Closed { connection } => Some(*connection),
+                _ => None,
+            };
+            self.handle(now, input);
+            if let Some(connection) = closed {
+                self.links.remove(connection);
+            }
+        }
+    }
+
+    fn take_from_inside(&mut self, now: Moment, from_inside: FromInside) {
+        match from_inside {
+            FromInside::Register { source, answers } => {
+                self.sources.insert(source, answers);
+            }
+            FromInside::Publications { source, publications } => {
+                for publication in publications {
+                    let Publication { token, message, presence, urgency } = publication;
+                    self.handle(now, Input::Ingest { source, token, message, presence, urgency });
+                }
+            }
+            FromInside::Clock(boots) => self.broker.learn_clock(boots),
+            FromInside::Ping(answer) => {
+                let _ = answer.send(());
+            }
+            FromInside::Stop(stopped) => {
+                self.stopping = Some(stopped);
+                self.links.close_all();
+            }
+        }
+    }
+
+    fn handle(&mut self, now: Moment, input: Input) {
+        self.broker.handle(now, input, &mut self.outputs);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        for output in self.outputs.drain(..) {
+            match output {
+                Output::SendPublish { connection, frame, packet_identifier, dup } => {
+                    self.links.stage(connection, Outgoing::Publish { frame, packet_identifier, dup });
+                }
+                Output::Send { connection, packet } => {
+                    self.links.stage(connection, Outgoing::Packet(packet));
+                }
+                Output::Close { connection, reason } => {
+                    self.links.stage(connection, Outgoing::Close(reason));
+                }
+                Output::Accepted { source, token, outcome } => {
+                    if let Some(answers) = self.sources.get(&source)
+                        && answers.send(Accepted { token, outcome }).is_err()
+                    {
+                        self.sources.remove(&source);
+                    }
+                }
+                Output::Event(event) => self.observer.event(event),
+                for_journal @ (Output::Append { .. } | Output::Load { .. }) => {
+                    self.journal.stage(for_journal);
+                }
+            }
+        }
+    }
+}
+
+impl Waiting {
+    /// Takes what waits, from each way in. Pending when nothing does and no timer is due.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        answers: Pin<&mut impl Future<Output = Result<Vec<Input>, JournalStopped>>>,
+        timer: &mut Timer,
+        hears_connections: bool,
+    ) -> Poll<Result<(), JournalStopped>> {
+        let mut ready = timer.poll(context).is_ready();
+        if let Poll::Ready(replies) = answers.poll(context) {
+            self.replies.extend(replies?);
+            ready = true;
+        }
+        ready |= self.inside.poll_recv_many(context, &mut self.insiders, ROUND_BATCHES).is_ready();
+        if hears_connections {
+            ready |= self.connections.poll_recv_many(context, &mut self.batches, ROUND_BATCHES).is_ready();
+        }
+        if ready { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}

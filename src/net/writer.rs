@@ -1,0 +1,124 @@
+//! From what the broker sends to bytes in a socket: one buffer and one write for everything that waits.
+//!
+//! A PUBLISH comes encoded, the same bytes for all its receivers: a small one is copied and its copy patched, a
+//! large one is sent from where it lies, only its head is copied. Never waits; says what could not be written yet.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::net::TcpStream;
+
+use super::buffers;
+use crate::broker::PublishFrame;
+use crate::mqtt::{self, EncodeError, Packet, PacketIdentifier, ProtocolVersion};
+
+/// From this size on a PUBLISH is not copied.
+const SHARED_FRAME_BYTES: usize = 8 * 1024;
+/// Pieces given to one vectored write.
+const SLICES: usize = 32;
+/// DUP in the first byte of a PUBLISH (section 3.3.1.1).
+const DUP_FLAG: u8 = 0b1000;
+
+/// The bytes of a connection that are not in its socket yet.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    /// Go before `tail`.
+    pieces: VecDeque<Bytes>,
+    tail: Option<BytesMut>,
+    waiting_bytes: usize,
+}
+
+impl Writer {
+    /// How many bytes are not written yet.
+    pub(super) const fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// Puts a packet behind what waits.
+    pub(super) fn put(&mut self, packet: &Packet, version: ProtocolVersion) -> Result<(), EncodeError> {
+        let tail = self.tail.get_or_insert_with(buffers::borrow);
+        let before = tail.len();
+        mqtt::encode(version, packet, tail)?;
+        self.waiting_bytes += tail.len() - before;
+        Ok(())
+    }
+
+    /// Puts an encoded PUBLISH behind what waits, with its own identifier and DUP flag.
+    pub(super) fn put_publish(&mut self, frame: &PublishFrame, id: Option<PacketIdentifier>, dup: bool) {
+        let bytes = &frame.bytes;
+        let identifier_end = frame.packet_identifier_at.map_or(1, |at| at + 2);
+        let copied = if bytes.len() < SHARED_FRAME_BYTES { bytes.len() } else { identifier_end };
+        let copied = copied.min(bytes.len());
+
+        let tail = self.tail.get_or_insert_with(buffers::borrow);
+        let start = tail.len();
+        tail.extend_from_slice(bytes.get(..copied).unwrap_or_default());
+        let copy = tail.get_mut(start..).unwrap_or_default();
+        if dup && let Some(first) = copy.first_mut() {
+            *first |= DUP_FLAG;
+        }
+        if let (Some(at), Some(id)) = (frame.packet_identifier_at, id)
+            && let Some(place) = copy.get_mut(at..at + 2)
+        {
+            place.copy_from_slice(&id.get().to_be_bytes());
+        }
+        if copied < bytes.len() {
+            self.pieces.push_back(tail.split().freeze());
+            self.pieces.push_back(bytes.slice(copied..));
+        }
+        self.waiting_bytes += bytes.len();
+    }
+
+    /// Writes as much as the socket takes now; how many bytes that was.
+    pub(super) fn write(&mut self, stream: &TcpStream) -> io::Result<usize> {
+        let mut total = 0;
+        while self.waiting_bytes > 0 {
+            match self.write_once(stream) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.advance(count);
+                    total += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if self.waiting_bytes == 0
+            && let Some(tail) = self.tail.take()
+        {
+            buffers::give_back(tail);
+        }
+        Ok(total)
+    }
+
+    fn write_once(&self, stream: &TcpStream) -> io::Result<usize> {
+        let tail = self.tail.as_deref().unwrap_or_default();
+        if self.pieces.is_empty() {
+            return stream.try_write(tail);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let pieces = self.pieces.iter().map(|piece| &piece[..]).chain([tail]);
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        stream.try_write_vectored(slices.get(..count).unwrap_or_default())
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.waiting_bytes -= count;
+        while let Some(piece) = self.pieces.front_mut() {
+            if count < piece.len() {
+                piece.advance(count);
+                return;
+            }
+            count -= piece.len();
+            self.pieces.pop_front();
+        }
+        if let Some(tail) = &mut self.tail {
+            tail.advance(count);
+        }
+    }
+}
