@@ -1,1 +1,16 @@
-//! telemetry
+//! What the gateway shows of itself: log lines, metrics, a status snapshot.
+//!
+//! One [`Snapshot`] holds everything that is shown; the metrics text and the status screen are written from it, so
+//! that they never disagree. Nothing here decides anything, and nothing waits for whoever looks.
+
+mod events;
+mod log;
+mod metrics;
+mod snapshot;
+
+pub use events::{BrokerCounters, BrokerObserver, tell_of_uplink};
+pub use log::{Lines, start_log};
+pub use metrics::render as render_metrics;
+pub use snapshot::{
+    BrokerStatus, ClockStatus, CommitHistogram, Health, JournalStatus, SensorStatus, Snapshot, UplinkStatus,
+};

@@ -1,0 +1,178 @@
+//! The metrics in the Prometheus text format (version 0.0.4). The names are a contract.
+
+use std::fmt::Write;
+
+use super::{CommitHistogram, Snapshot};
+
+/// The snapshot as Prometheus reads it.
+#[must_use]
+pub fn render(snapshot: &Snapshot) -> String {
+    let mut page = Page::default();
+    let sensors = || snapshot.sensors.iter();
+    let uplinks = || snapshot.uplinks.iter();
+    let broker = &snapshot.broker;
+    let journal = &snapshot.journal;
+
+    page.family("tidegate_readings_total", "counter", "Readings decoded.");
+    for (name, sensor) in sensors() {
+        page.sample("tidegate_readings_total", &[("sensor", name)], sensor.readings);
+    }
+    page.single(
+        "tidegate_readings_committed_total",
+        "counter",
+        "Readings that are on disk, or that no durable consumer wants.",
+        snapshot.readings_committed,
+    );
+    page.family("tidegate_decode_errors_total", "counter", "Frames that could not be decoded.");
+    for (name, sensor) in sensors() {
+        for (kind, count) in &sensor.errors {
+            page.sample("tidegate_decode_errors_total", &[("sensor", name), ("kind", kind)], *count);
+        }
+    }
+    page.family("tidegate_sensor_available", "gauge", "Whether the sensor is heard.");
+    for (name, sensor) in sensors() {
+        page.sample("tidegate_sensor_available", &[("sensor", name)], u8::from(sensor.available));
+    }
+
+    let received = broker.messages_received;
+    page.single("tidegate_messages_received_total", "counter", "PUBLISH packets from clients.", received);
+    page.single(
+        "tidegate_messages_sent_total",
+        "counter",
+        "PUBLISH packets to clients.",
+        broker.messages_sent,
+    );
+    page.single("tidegate_clients_connected", "gauge", "Connected clients.", broker.clients_connected);
+
+    page.single("tidegate_journal_bytes", "gauge", "Bytes of the journal on disk.", journal.bytes);
+    page.histogram("tidegate_journal_commit_seconds", "Duration of commits.", &journal.commits);
+    page.single(
+        "tidegate_journal_written_bytes_total",
+        "counter",
+        "Bytes written to the journal.",
+        journal.written_bytes,
+    );
+
+    page.family("tidegate_uplink_connected", "gauge", "Whether the server upstream has accepted us.");
+    for (name, uplink) in uplinks() {
+        page.sample("tidegate_uplink_connected", &[("uplink", name)], u8::from(uplink.connected));
+    }
+    page.family("tidegate_uplink_backlog_messages", "gauge", "Messages kept for it and not acknowledged.");
+    for (name, uplink) in uplinks() {
+        page.sample("tidegate_uplink_backlog_messages", &[("uplink", name)], uplink.backlog_messages);
+    }
+    page.family(
+        "tidegate_uplink_backlog_oldest_seconds",
+        "gauge",
+        "Age of the oldest message of the backlog.",
+    );
+    for (name, uplink) in uplinks() {
+        page.sample(
+            "tidegate_uplink_backlog_oldest_seconds",
+            &[("uplink", name)],
+            uplink.backlog_oldest_seconds,
+        );
+    }
+    page.family("tidegate_uplink_acked_total", "counter", "Messages acknowledged by the server upstream.");
+    for (name, uplink) in uplinks() {
+        page.sample("tidegate_uplink_acked_total", &[("uplink", name)], uplink.acked);
+    }
+
+    page.family("tidegate_dropped_total", "counter", "Messages that will not be delivered.");
+    for (reason, count) in &snapshot.dropped {
+        page.sample("tidegate_dropped_total", &[("reason", reason)], *count);
+    }
+    page.text
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.text, "{line}");
+    }
+
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.family(name, kind, help);
+        self.line(format_args!("{name} {value}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        self.text.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            self.text.push(if index == 0 { '{' } else { ',' });
+            let _ = write!(self.text, "{label}=\"");
+            for c in text.chars() {
+                match c {
+                    '\\' => self.text.push_str("\\\\"),
+                    '"' => self.text.push_str("\\\""),
+                    '\n' => self.text.push_str("\\n"),
+                    other => self.text.push(other),
+                }
+            }
+            self.text.push('"');
+        }
+        self.line(format_args!("}} {value}"));
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &CommitHistogram) {
+        self.family(name, "histogram", help);
+        for (bound, count) in &histogram.at_most {
+            self.line(format_args!("{name}_bucket{{le=\"{bound}\"}} {count}"));
+        }
+        self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {}", histogram.count));
+        self.line(format_args!("{name}_sum {}", histogram.sum_seconds));
+        self.line(format_args!("{name}_count {}", histogram.count));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::{SensorStatus, UplinkStatus};
+
+    /// Every name of the contract is there, labels escaped, histogram cumulative.
+    #[test]
+    fn renders_every_name_of_the_contract() {
+        let mut snapshot = Snapshot::default();
+        let errors = [("checksum".to_owned(), 2)].into();
+        let sensor = SensorStatus { readings: 7, errors, ..SensorStatus::default() };
+        snapshot.sensors.insert("a\"ir".to_owned(), sensor);
+        snapshot.uplinks.insert("cloud".to_owned(), UplinkStatus { acked: 5, ..UplinkStatus::default() });
+        snapshot.dropped.insert("too_old".to_owned(), 3);
+        snapshot.journal.commits =
+            CommitHistogram { at_most: vec![(0.001, 4), (0.01, 6)], count: 7, sum_seconds: 0.5 };
+        let text = render(&snapshot);
+        for line in [
+            r#"tidegate_readings_total{sensor="a\"ir"} 7"#,
+            "tidegate_readings_committed_total 0",
+            r#"tidegate_decode_errors_total{sensor="a\"ir",kind="checksum"} 2"#,
+            "tidegate_messages_received_total 0",
+            "tidegate_messages_sent_total 0",
+            "tidegate_clients_connected 0",
+            "tidegate_journal_bytes 0",
+            r#"tidegate_journal_commit_seconds_bucket{le="0.001"} 4"#,
+            r#"tidegate_journal_commit_seconds_bucket{le="0.01"} 6"#,
+            r#"tidegate_journal_commit_seconds_bucket{le="+Inf"} 7"#,
+            "tidegate_journal_commit_seconds_sum 0.5",
+            "tidegate_journal_commit_seconds_count 7",
+            "tidegate_journal_written_bytes_total 0",
+            r#"tidegate_uplink_connected{uplink="cloud"} 0"#,
+            r#"tidegate_uplink_backlog_messages{uplink="cloud"} 0"#,
+            r#"tidegate_uplink_backlog_oldest_seconds{uplink="cloud"} 0"#,
+            r#"tidegate_uplink_acked_total{uplink="cloud"} 5"#,
+            r#"tidegate_dropped_total{reason="too_old"} 3"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in:\n{text}");
+        }
+    }
+}
