@@ -2,12 +2,15 @@
 
 use std::io::stderr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 
 use super::terminal::{colours, complain};
 use super::{Configuration, USAGE};
+use crate::clock::Clock;
 use crate::config::{self, Severity};
+use crate::gateway;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -39,7 +42,12 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         debug_assert_eq!(warning.severity, Severity::Warning, "errors do not load");
         tracing::warn!(key = warning.key, "{}", warning.message);
     }
-    anyhow::bail!("the gateway is not assembled in this version yet")
+    let clock = Clock::system();
+    let reread = || match config::load(&configuration.config, &configuration.overrides()) {
+        Ok(loaded) => Ok(loaded.config),
+        Err(problems) => Err(super::check::summary(&problems)),
+    };
+    gateway::run(&loaded.config, Arc::new(move || clock.now()), reread)
 }
 
 /// Starts logging to stderr. systemd's journal stamps lines itself.

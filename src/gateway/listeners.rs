@@ -1,0 +1,83 @@
+//! Keeps listeners open: one that cannot be opened now is tried again for ever, the others serve meanwhile.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::net::{ListenError, ListenerSettings, Reception};
+
+/// The first pause between attempts; each is twice as long as the one before, up to the longest.
+const PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How a listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ListenerState {
+    /// Not tried yet.
+    Opening,
+    /// It listens here.
+    Open(SocketAddr),
+    /// It cannot be opened now; why.
+    Failing(String),
+}
+
+/// One listener of the configuration. Closed when dropped.
+#[derive(Debug)]
+pub(super) struct KeptListener {
+    state: watch::Receiver<ListenerState>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for KeptListener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl KeptListener {
+    /// Opens a listener, or keeps trying.
+    pub(super) fn start(reception: Reception, settings: ListenerSettings) -> KeptListener {
+        let (sender, state) = watch::channel(ListenerState::Opening);
+        let task = tokio::spawn(keep_open(reception, settings, sender));
+        KeptListener { state, task }
+    }
+
+    pub(super) fn state(&self) -> ListenerState {
+        self.state.borrow().clone()
+    }
+
+    /// Waits until it listens.
+    pub(super) async fn opened(&mut self) {
+        // An error would say that the task is gone, which it is only when this is dropped.
+        let _ = self.state.wait_for(|state| matches!(state, ListenerState::Open(_))).await;
+    }
+}
+
+async fn keep_open(reception: Reception, settings: ListenerSettings, state: watch::Sender<ListenerState>) {
+    let mut pause = PAUSE;
+    loop {
+        match reception.listen(settings.clone()) {
+            Ok(listener) => {
+                tracing::info!("listening on {}", listener.address());
+                state.send_replace(ListenerState::Open(listener.address()));
+                // Nothing closes it but the end of this task.
+                return std::future::pending().await;
+            }
+            Err(error) => {
+                let first = !matches!(*state.borrow(), ListenerState::Failing(_));
+                if first {
+                    tracing::error!("{error}; it is tried again until it can be opened");
+                }
+                let forbidden = matches!(error, ListenError::NotAllowed(_));
+                state.send_replace(ListenerState::Failing(error.to_string()));
+                if forbidden {
+                    return;
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,80 @@
+//! What is true now of the gateway and its sensors, retained: `tidegate/<gateway>/status` and availability.
+//!
+//! Published here as retained messages, and shown to uplinks as one map, which they tell their servers on every
+//! connection. Never history: nothing of it goes through the backlog.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::bridge::PresenceMap;
+use crate::disk::Clock;
+use crate::durable::{Message, MessageBody, Urgency};
+use crate::mqtt::{QoS, TopicName};
+use crate::net::{Entrance, Publication, Source, Stopped};
+
+use super::StartError;
+
+const ONLINE: Bytes = Bytes::from_static(b"online");
+const OFFLINE: Bytes = Bytes::from_static(b"offline");
+
+/// Where presence is published and looked up.
+pub(super) struct PresenceBoard {
+    status: TopicName,
+    source: Source,
+    map: watch::Sender<PresenceMap>,
+    clock: Clock,
+}
+
+impl PresenceBoard {
+    /// A board on which the gateway is online.
+    pub(super) async fn start(
+        gateway: &str,
+        entrance: &Entrance,
+        clock: Clock,
+    ) -> Result<PresenceBoard, StartError> {
+        let status = TopicName::parse(format!("tidegate/{gateway}/status"))
+            .map_err(|error| StartError::Name(gateway.to_owned(), error))?;
+        let (source, _) = entrance.source().await?;
+        let (map, _) = watch::channel(Arc::new(BTreeMap::new()));
+        let board = PresenceBoard { status: status.clone(), source, map, clock };
+        board.say(status, ONLINE).await?;
+        Ok(board)
+    }
+
+    /// The map, for uplinks.
+    pub(super) fn subscribe(&self) -> watch::Receiver<PresenceMap> {
+        self.map.subscribe()
+    }
+
+    pub(super) const fn status_topic(&self) -> &TopicName {
+        &self.status
+    }
+
+    /// Something is true from now on.
+    pub(super) async fn say(&self, topic: TopicName, payload: Bytes) -> Result<(), Stopped> {
+        self.map.send_modify(|map| {
+            Arc::make_mut(map).insert(topic.clone(), payload.clone());
+        });
+        let message = Message {
+            topic,
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            accepted_at: (self.clock)(),
+            body: MessageBody::Publish { payload, properties: None },
+        };
+        let publication = Publication { token: 0, message, presence: true, urgency: Urgency::Lingers };
+        self.source.publish(vec![publication]).await
+    }
+
+    /// The gateway stops: it and everything that it knows of is offline.
+    pub(super) async fn offline(&self) {
+        let topics: Vec<TopicName> = self.map.borrow().keys().cloned().collect();
+        for topic in topics {
+            // The broker may have stopped: then nobody is there to be told.
+            let _ = self.say(topic, OFFLINE).await;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The gateway as a service: signals, systemd, exit code.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use super::Gateway;
+use super::supervisor::tell;
+use crate::config::Config;
+use crate::disk::Clock;
+
+/// After this, systemd is told that the gateway is ready although a listener cannot be opened yet: sensors and
+/// uplinks work.
+const LISTENING_PATIENCE: Duration = Duration::from_secs(20);
+/// The contract allows 5 s.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(4500);
+
+/// Runs a gateway until SIGTERM or SIGINT. `reread` gives the configuration anew at SIGHUP, or says what is wrong
+/// with it.
+///
+/// # Errors
+/// When it cannot start, or when a vital part of it ends by itself.
+pub fn run(
+    config: &Config,
+    clock: Clock,
+    reread: impl FnMut() -> Result<Config, String>,
+) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(config, clock, reread));
+    // What still runs on threads for blocking calls, a port that does not close, must not hold us up.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    outcome
+}
+
+async fn serve(
+    config: &Config,
+    clock: Clock,
+    mut reread: impl FnMut() -> Result<Config, String>,
+) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::catch()?;
+    let mut gateway = Gateway::start(config, clock).await?;
+    if timeout(LISTENING_PATIENCE, gateway.listening()).await.is_err() {
+        tracing::warn!("going on without a listener that cannot be opened yet");
+    }
+    tell(&[NotifyState::Ready]);
+    tracing::info!("gateway {} is ready", config.gateway.id);
+    loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::End => break,
+                Asked::Reload => reload(&mut gateway, &mut reread),
+            },
+            () = gateway.failed() => anyhow::bail!("the broker has ended by itself"),
+        }
+    }
+    tell(&[NotifyState::Stopping]);
+    tracing::info!("stopping");
+    if timeout(SHUTDOWN_DEADLINE, gateway.shutdown()).await.is_err() {
+        tracing::warn!("stopped in a hurry: what was not acknowledged may be missing in the journal");
+    }
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reload(gateway: &mut Gateway, reread: &mut impl FnMut() -> Result<Config, String>) {
+    if let Ok(monotonic) = NotifyState::monotonic_usec_now() {
+        tell(&[NotifyState::Reloading, monotonic]);
+    }
+    match reread() {
+        Ok(config) => gateway.reload(&config),
+        Err(problem) => tracing::error!("the configuration stays as it is: {problem}"),
+    }
+    tell(&[NotifyState::Ready]);
+}
+
+/// What a signal asks for.
+enum Asked {
+    End,
+    Reload,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.hang_up.recv() => Asked::Reload,
+        }
+    }
+}

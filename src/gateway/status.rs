@@ -1,0 +1,136 @@
+//! Puts the snapshot together from what each part counts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::Gateway;
+use super::listeners::{KeptListener, ListenerState};
+use crate::disk::{COMMIT_SECONDS_BUCKETS, Counters};
+use crate::durable::JournalHealth;
+use crate::journal;
+use crate::telemetry::{
+    BrokerStatus, ClockStatus, CommitHistogram, Health, JournalStatus, Snapshot, UplinkStatus,
+};
+use crate::time::{Moment, TimeQuality};
+
+/// A journal that does not answer within this is said to be busy.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) async fn snapshot(gateway: &Gateway) -> Snapshot {
+    let now = (gateway.clock)();
+    let mut problems = Vec::new();
+    let journal = match timeout(PATIENCE, gateway.journal.status()).await {
+        Ok(Ok(status)) => status,
+        Ok(Err(stopped)) => {
+            problems.push(stopped.to_string());
+            journal::Status { health: JournalHealth::Dead, ..journal::Status::default() }
+        }
+        Err(_) => {
+            problems.push("the journal is busy and does not answer".to_owned());
+            journal::Status::default()
+        }
+    };
+    match journal.health {
+        JournalHealth::Accepting => {}
+        JournalHealth::Full => problems.push("the journal is full".to_owned()),
+        JournalHealth::Dead => problems.push("the disk takes no writes".to_owned()),
+    }
+    let broker = broker(gateway, &mut problems);
+    let uplinks = uplinks(gateway, &journal, now, &mut problems);
+    let mut dropped = gateway.counters.dropped();
+    let counters = gateway.journal.counters();
+    for (reason, count) in counters.dropped() {
+        *dropped.entry(reason.label().to_owned()).or_default() += count;
+    }
+    Snapshot {
+        gateway: gateway.config.gateway.id.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_seconds: now.monotonic.since(gateway.started_at).as_secs_f64(),
+        health: if problems.is_empty() { Health::Healthy } else { Health::Degraded },
+        problems,
+        clock: ClockStatus { synced: now.quality == TimeQuality::Synced, unix_ms: now.unix_ms },
+        broker,
+        sensors: BTreeMap::new(),
+        readings_committed: counters.readings_committed(),
+        uplinks,
+        journal: JournalStatus {
+            health: health_label(journal.health).to_owned(),
+            bytes: counters.file_bytes(),
+            max_bytes: gateway.journal_max_bytes,
+            written_bytes: counters.written_bytes(),
+            commits: histogram(counters),
+        },
+        dropped,
+    }
+}
+
+fn broker(gateway: &Gateway, problems: &mut Vec<String>) -> BrokerStatus {
+    for state in gateway.listeners.iter().map(KeptListener::state) {
+        if let ListenerState::Failing(problem) = state {
+            problems.push(problem);
+        }
+    }
+    let counters = gateway.owner.reception().counters();
+    BrokerStatus {
+        listeners: gateway.addresses().iter().map(ToString::to_string).collect(),
+        clients_connected: gateway.counters.clients_connected(),
+        connections_refused: counters.connections_refused() + gateway.counters.refused(),
+        messages_received: counters.messages_received(),
+        messages_sent: counters.messages_sent(),
+    }
+}
+
+fn uplinks(
+    gateway: &Gateway,
+    journal: &journal::Status,
+    now: Moment,
+    problems: &mut Vec<String>,
+) -> BTreeMap<String, UplinkStatus> {
+    let mut statuses = BTreeMap::new();
+    for uplink in &gateway.uplinks {
+        let backlog = journal.backlogs.get(&uplink.consumer).copied().unwrap_or_default();
+        let oldest = backlog.oldest.and_then(|oldest| now.since(&oldest));
+        let mut status = UplinkStatus {
+            server: uplink.server.clone(),
+            backlog_messages: backlog.messages,
+            backlog_bytes: backlog.bytes,
+            backlog_oldest_seconds: oldest.unwrap_or_default().as_secs_f64(),
+            ..UplinkStatus::default()
+        };
+        match &uplink.running {
+            Ok(running) => {
+                let figures = running.status();
+                status.connected = figures.connected_since.is_some();
+                status.acked = figures.acknowledged;
+                let fault = figures.last_fault.filter(|_| !status.connected);
+                status.problem = fault.map(|fault| fault.to_string());
+            }
+            Err(problem) => status.problem = Some(problem.clone()),
+        }
+        if !status.connected {
+            let why = status.problem.as_deref().unwrap_or("it has not connected yet");
+            problems.push(format!("uplink {}: {why}", uplink.name));
+        }
+        statuses.insert(uplink.name.to_string(), status);
+    }
+    statuses
+}
+
+fn histogram(counters: &Counters) -> CommitHistogram {
+    let commits = counters.commits();
+    CommitHistogram {
+        at_most: COMMIT_SECONDS_BUCKETS.into_iter().zip(commits.at_most).collect(),
+        count: commits.count,
+        sum_seconds: commits.sum.as_secs_f64(),
+    }
+}
+
+const fn health_label(health: JournalHealth) -> &'static str {
+    match health {
+        JournalHealth::Accepting => "accepting",
+        JournalHealth::Full => "full",
+        JournalHealth::Dead => "dead",
+    }
+}
