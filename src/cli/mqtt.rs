@@ -10,6 +10,8 @@ use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5 as packets5;
 use rumqttc::{mqttbytes::v4 as packets4, v5};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::config::{Scheme, Secret, Url};
 use crate::limits::PACKET_BYTES_MAX;
@@ -17,6 +19,8 @@ use crate::mqtt::QoS;
 
 /// Messages handed over and not yet sent.
 const CHANNEL_REQUESTS: usize = 64;
+/// How long until a lost connection is tried again.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Packets open at once; fewer than servers usually allow.
 const IN_FLIGHT: u16 = 100;
 
@@ -134,11 +138,12 @@ pub(super) enum Happened {
     Nothing,
 }
 
-/// A connection, made anew by [`Link::next`] whenever it is not there.
+/// A connection, made anew whenever it is lost, until this is dropped. Driven by a task of its own: rumqttc must not
+/// be interrupted while it writes.
 pub(super) struct Link {
-    target: Target,
     client: Client,
-    events: Events,
+    happenings: mpsc::Receiver<anyhow::Result<Happened>>,
+    task: JoinHandle<()>,
 }
 
 /// Gives messages to a [`Link`].
@@ -154,23 +159,58 @@ enum Events {
 }
 
 impl Link {
-    pub(super) fn new(target: Target) -> Link {
-        let (client, events) = if target.version_5 { connect_5(&target) } else { connect_4(&target) };
-        Link { target, client, events }
+    /// Starts to connect.
+    pub(super) fn start(target: &Target) -> Link {
+        let (client, mut events) = if target.version_5 { connect_5(target) } else { connect_4(target) };
+        let server = format!("{}:{}", target.host, target.port);
+        let (sender, happenings) = mpsc::channel(CHANNEL_REQUESTS);
+        let task = tokio::spawn(async move {
+            loop {
+                let happened = events.next().await.with_context(|| server.clone());
+                let failed = happened.is_err();
+                if sender.send(happened).await.is_err() {
+                    return;
+                }
+                if failed {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        });
+        Link { client, happenings, task }
     }
 
     pub(super) fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// Waits for what happens next; connects first when there is no connection. After an error, the next call
-    /// tries again.
+    /// Waits for what happens next; after an error, it connects again. May be interrupted.
     pub(super) async fn next(&mut self) -> anyhow::Result<Happened> {
-        let happened = match &mut self.events {
+        match self.happenings.recv().await {
+            Some(happened) => happened,
+            None => bail!("the connection's task has ended"),
+        }
+    }
+
+    /// Says DISCONNECT, after everything that was handed over before.
+    pub(super) async fn disconnect(&mut self) -> anyhow::Result<()> {
+        self.client.disconnect().await?;
+        while !matches!(self.next().await?, Happened::Disconnected) {}
+        Ok(())
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Events {
+    async fn next(&mut self) -> anyhow::Result<Happened> {
+        match self {
             Events::V4(events) => happened_4(events.poll().await),
             Events::V5(events) => happened_5(events.poll().await),
-        };
-        happened.with_context(|| format!("{}:{}", self.target.host, self.target.port))
+        }
     }
 }
 
@@ -204,7 +244,7 @@ impl Client {
         Ok(())
     }
 
-    pub(super) async fn disconnect(&self) -> anyhow::Result<()> {
+    async fn disconnect(&self) -> anyhow::Result<()> {
         match self {
             Client::V4(client) => client.disconnect().await?,
             Client::V5(client) => client.disconnect().await?,

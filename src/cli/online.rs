@@ -154,12 +154,10 @@ fn login(uplink: &Uplink) -> Result<Option<(String, String)>, crate::config::Sec
 }
 
 async fn log_in(target: Target) -> anyhow::Result<()> {
-    let mut link = Link::new(target);
+    let mut link = Link::start(&target);
     let answered = async {
         while !matches!(link.next().await?, Happened::Connected { .. }) {}
-        link.client().disconnect().await?;
-        while !matches!(link.next().await?, Happened::Disconnected) {}
-        anyhow::Ok(())
+        link.disconnect().await
     };
     match tokio::time::timeout(PATIENCE, answered).await {
         Ok(outcome) => outcome,

@@ -13,8 +13,8 @@ use super::mqtt::{Arrival, ConnectionArguments, Happened, Link, parse_qos};
 use super::terminal::{complain, say};
 use crate::mqtt::{QoS, TopicFilter};
 
-/// How long until a lost connection is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long saying good-bye may take.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -75,10 +75,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     target.session_expiry_seconds = arguments.session_expiry;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut link = Link::new(target);
+        let mut link = Link::start(&target);
         let deadline = arguments.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let arrived = print_arrivals(&mut link, arguments, &filters, deadline).await?;
-        say_goodbye(&mut link).await;
+        // Acknowledgements are written first; a server that does not answer is left alone.
+        let _ = tokio::time::timeout(GOODBYE_PATIENCE, link.disconnect()).await;
         let missing = arguments.count.is_some_and(|count| arrived < count);
         Ok(if missing { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
     })
@@ -93,7 +94,7 @@ async fn print_arrivals(
 ) -> anyhow::Result<u64> {
     let format = if arguments.verbose { Format::Topic } else { arguments.format };
     let client = link.client();
-    let (mut arrived, mut was_connected) = (0, false);
+    let (mut arrived, mut was_connected, mut lost) = (0, false, false);
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     while arguments.count.is_none_or(|count| arrived < count) {
         let happened = tokio::select! {
@@ -103,7 +104,7 @@ async fn print_arrivals(
         };
         match happened {
             Ok(Happened::Connected { session_present }) => {
-                was_connected = true;
+                (was_connected, lost) = (true, false);
                 if session_present {
                     complain("the server kept the session");
                 }
@@ -115,9 +116,11 @@ async fn print_arrivals(
                 arrived += 1;
             }
             Ok(_) => {}
+            // It tries again by itself.
+            Err(_) if lost => {}
             Err(error) if was_connected => {
                 complain(format_args!("{error:#}; trying again"));
-                tokio::time::sleep(PAUSE).await;
+                lost = true;
             }
             Err(error) => return Err(error),
         }
@@ -145,16 +148,6 @@ fn check_answers(filters: &[String], answers: &[Result<(), String>]) -> anyhow::
         filters.len()
     );
     Ok(())
-}
-
-/// DISCONNECT, so that acknowledgements are written first; a server that does not care is left alone.
-async fn say_goodbye(link: &mut Link) {
-    let goodbye = async {
-        if link.client().disconnect().await.is_ok() {
-            while !matches!(link.next().await, Ok(Happened::Disconnected) | Err(_)) {}
-        }
-    };
-    let _ = tokio::time::timeout(PAUSE, goodbye).await;
 }
 
 impl Format {

@@ -1,0 +1,140 @@
+//! The commands as a user runs them: exit codes, what is printed where.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn tidegate(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(arguments);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDEGATE_")) {
+        command.env_remove(name);
+    }
+    command.output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A folder with this configuration, and its path.
+fn configuration(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tidegate.toml");
+    fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn bad_usage_ends_with_2_and_names_what_was_meant() {
+    let output = tidegate(&["chekc"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("check"), "{}", stderr(&output));
+    assert_eq!(tidegate(&["check", "--colour"]).status.code(), Some(2));
+    assert_eq!(tidegate(&[]).status.code(), Some(2));
+}
+
+#[test]
+fn help_and_version_end_with_0() {
+    let output = tidegate(&["--version"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stdout(&output).trim(), concat!("tidegate ", env!("CARGO_PKG_VERSION")));
+    for command in ["run", "check", "demo", "scan", "decode", "status", "pub", "sub", "journal", "passwd"] {
+        let output = tidegate(&[command, "--help"]);
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        assert!(stdout(&output).contains(&format!("  tidegate {command}")), "{command} shows no example");
+    }
+}
+
+#[test]
+fn check_ends_with_0_for_the_shipped_configuration() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/tidegate.toml");
+    let output = tidegate(&["check", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert!(stdout(&output).trim().ends_with("good"));
+}
+
+#[test]
+fn check_names_every_problem_with_line_column_and_what_was_meant() {
+    let (_folder, path) = configuration(
+        "[gateway]\nid = \"greenhouse\"\n\n[broker]\nmax_paket_bytes = 1\nreceive_maximum = 0\n",
+    );
+    let output = tidegate(&["check", "--config", &path]);
+    assert_eq!(output.status.code(), Some(2));
+    for words in ["tidegate.toml:5:1", "did you mean `max_packet_bytes`?", "tidegate.toml:6:19", "2 errors"] {
+        assert!(stdout(&output).contains(words), "{words:?} is not in\n{}", stdout(&output));
+    }
+
+    let output = tidegate(&["check", "--json", "--config", &path]);
+    assert_eq!(output.status.code(), Some(2));
+    let problems: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let first = &problems[0];
+    assert_eq!((first["line"].as_u64(), first["column"].as_u64()), (Some(5), Some(1)));
+    assert_eq!((&first["severity"], &first["key"]), (&"error".into(), &"broker.max_paket_bytes".into()));
+    assert_eq!(first["help"], "did you mean `max_packet_bytes`?");
+    assert_eq!(problems.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn check_of_a_good_file_gives_an_empty_array() {
+    let (_folder, path) = configuration("");
+    let output = tidegate(&["check", "--json", "--config", &path]);
+    assert_eq!((output.status.code(), stdout(&output).trim()), (Some(0), "[]"));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_problem_like_others() {
+    let output = tidegate(&["check", "--config", "/no/such/file.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stdout(&output).contains("/no/such/file.toml"));
+}
+
+#[test]
+fn run_does_not_start_with_less_protection_than_was_asked_for() {
+    let (_folder, path) =
+        configuration("[[listener]]\naddress = \"127.0.0.1:0\"\ntls = { cert = \"a\", key = \"b\" }\n");
+    let output = tidegate(&["run", "--config", &path]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("not available in this version yet"), "{}", stderr(&output));
+}
+
+#[test]
+fn check_online_tells_a_port_and_a_server_that_are_not_there() {
+    let (_folder, path) = configuration(
+        "[gateway]\ndata_dir = \"data\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [sensor.x]\nserial = \"no-such-port\"\nprofile = \"json-lines\"\n\
+         [uplink.u]\nurl = \"mqtt://127.0.0.1:1\"\n",
+    );
+    assert_eq!(tidegate(&["check", "--config", &path]).status.code(), Some(0));
+    let output = tidegate(&["check", "--online", "--json", "--config", &path]);
+    assert_eq!(output.status.code(), Some(2));
+    let problems: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let keys: Vec<&str> =
+        problems.as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["sensor.x.serial", "uplink.u.url"], "{problems:#}");
+    assert!(problems[1]["message"].as_str().unwrap().contains("cannot be reached"));
+}
+
+#[test]
+fn a_message_that_nobody_takes_is_told_with_1() {
+    let output = tidegate(&["pub", "a/b", "-m", "hello", "--url", "mqtt://127.0.0.1:1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("127.0.0.1:1"), "{}", stderr(&output));
+    let output = tidegate(&["pub", "a/#", "-m", "hello"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("wildcards"), "{}", stderr(&output));
+}
