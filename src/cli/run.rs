@@ -2,7 +2,6 @@
 
 use std::io::stderr;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 
@@ -42,12 +41,11 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         debug_assert_eq!(warning.severity, Severity::Warning, "errors do not load");
         tracing::warn!(key = warning.key, "{}", warning.message);
     }
-    let clock = Clock::system();
     let reread = || match config::load(&configuration.config, &configuration.overrides()) {
         Ok(loaded) => Ok(loaded.config),
         Err(problems) => Err(super::check::summary(&problems)),
     };
-    gateway::run(&loaded.config, Arc::new(move || clock.now()), reread)
+    gateway::run(&loaded.config, Clock::system(), reread)
 }
 
 /// Starts logging to stderr. systemd's journal stamps lines itself.

@@ -6,11 +6,24 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::config::{self, Config};
 use crate::net::{ListenError, ListenerSettings, Reception};
 
 /// The first pause between attempts; each is twice as long as the one before, up to the longest.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Starts one listener of the configuration.
+pub(super) fn start(listener: &config::Listener, config: &Config, reception: &Reception) -> KeptListener {
+    let settings = ListenerSettings {
+        address: listener.address,
+        allow_anonymous: listener.allow_anonymous,
+        limits: config.limits.clone(),
+    };
+    let (sender, state) = watch::channel(ListenerState::Opening);
+    let task = tokio::spawn(keep_open(reception.clone(), settings, sender));
+    KeptListener { settings: listener.clone(), state, task }
+}
 
 /// How a listener is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +39,7 @@ pub(super) enum ListenerState {
 /// One listener of the configuration. Closed when dropped.
 #[derive(Debug)]
 pub(super) struct KeptListener {
+    settings: config::Listener,
     state: watch::Receiver<ListenerState>,
     task: JoinHandle<()>,
 }
@@ -37,11 +51,9 @@ impl Drop for KeptListener {
 }
 
 impl KeptListener {
-    /// Opens a listener, or keeps trying.
-    pub(super) fn start(reception: Reception, settings: ListenerSettings) -> KeptListener {
-        let (sender, state) = watch::channel(ListenerState::Opening);
-        let task = tokio::spawn(keep_open(reception, settings, sender));
-        KeptListener { state, task }
+    /// As the configuration has it.
+    pub(super) const fn settings(&self) -> &config::Listener {
+        &self.settings
     }
 
     pub(super) fn state(&self) -> ListenerState {

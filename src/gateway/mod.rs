@@ -12,6 +12,7 @@ mod listeners;
 mod presence;
 mod pulse;
 mod reload;
+mod sensors;
 mod service;
 mod status;
 mod supervisor;
@@ -29,12 +30,13 @@ pub use journal::JournalError;
 pub use service::run;
 
 use crate::broker::{Broker, Output};
-use crate::config::{self, Config};
+use crate::clock::Clock as SystemClock;
+use crate::config::Config;
 use crate::disk::{Clock, JournalHandle};
 use crate::durable::ConsumerId;
 use crate::journal::{Recovery, Writer};
 use crate::mqtt::TopicError;
-use crate::net::{self, JournalLink, ListenerSettings, OwnerHandle, OwnerParts, Stopped};
+use crate::net::{self, JournalLink, OwnerHandle, OwnerParts, Stopped};
 use crate::reading::Render;
 use crate::route::Json;
 use crate::telemetry::{BrokerCounters, BrokerObserver, Snapshot};
@@ -42,6 +44,7 @@ use crate::time::{Instant, Moment};
 use listeners::{KeptListener, ListenerState};
 use presence::PresenceBoard;
 use pulse::Pulse;
+use sensors::{KeptSensor, Sources};
 use uplinks::{Common, KeptUplink};
 
 /// How long connections may take to end when the gateway stops.
@@ -70,6 +73,7 @@ impl From<Stopped> for StartError {
 /// A running gateway. Ends with [`Gateway::shutdown`]; when dropped, its parts end without order, as in a crash.
 pub struct Gateway {
     config: Config,
+    system_clock: SystemClock,
     clock: Clock,
     started_at: Instant,
     owner: OwnerHandle,
@@ -79,6 +83,7 @@ pub struct Gateway {
     counters: Arc<BrokerCounters>,
     listeners: Vec<KeptListener>,
     presence: PresenceBoard,
+    sensors: Vec<KeptSensor>,
     uplinks: Vec<KeptUplink>,
     tasks: Vec<AbortHandle>,
 }
@@ -97,7 +102,11 @@ impl Gateway {
     ///
     /// # Errors
     /// When the journal cannot be opened.
-    pub async fn start(config: &Config, clock: Clock) -> Result<Gateway, StartError> {
+    pub async fn start(config: &Config, system_clock: SystemClock) -> Result<Gateway, StartError> {
+        let clock: Clock = {
+            let clock = system_clock.clone();
+            Arc::new(move || clock.now())
+        };
         let now = clock();
         let settings = config.journal.clone();
         let folder = config.gateway.data_dir.join("journal");
@@ -135,6 +144,11 @@ impl Gateway {
         };
         let uplinks = start_uplinks(config, &common, &owner, &opened.recovery, &consumers).await?;
         let listeners = start_listeners(config, &owner);
+        let sources = Sources::new(&config.gateway, owner.entrance(), &presence, &system_clock);
+        let mut sensors = Vec::new();
+        for sensor in &config.sensors {
+            sensors.push(sources.start(sensor).await?);
+        }
         let pulse =
             Pulse { broker: owner.entrance().clone(), journal: journal.clone(), clock: Arc::clone(&clock) };
         let learning =
@@ -144,6 +158,7 @@ impl Gateway {
         Ok(Gateway {
             config: config.clone(),
             started_at: now.monotonic,
+            system_clock,
             clock,
             owner,
             owner_task,
@@ -152,6 +167,7 @@ impl Gateway {
             counters,
             listeners,
             presence,
+            sensors,
             uplinks,
             tasks,
         })
@@ -189,13 +205,16 @@ impl Gateway {
     }
 
     /// Takes over what of a new configuration can be changed while running; the log names what needs a restart.
-    pub fn reload(&mut self, config: &Config) {
-        reload::reload(self, config);
+    pub async fn reload(&mut self, config: &Config) {
+        if reload::reload(self, config).await.is_err() {
+            tracing::error!("the configuration was taken over in part: the broker has stopped");
+        }
     }
 
     /// Ends the gateway in order: says `offline`, closes connections, commits the journal.
     pub async fn shutdown(mut self) {
         self.listeners.clear();
+        self.sensors.clear();
         self.presence.offline().await;
         // Each says good-bye on its own; the slowest counts.
         let stopping = self.uplinks.drain(..).filter_map(|uplink| uplink.running.ok());
@@ -249,13 +268,6 @@ async fn start_uplinks(
 }
 
 fn start_listeners(config: &Config, owner: &OwnerHandle) -> Vec<KeptListener> {
-    let start = |listener: &config::Listener| {
-        let settings = ListenerSettings {
-            address: listener.address,
-            allow_anonymous: listener.allow_anonymous,
-            limits: config.limits.clone(),
-        };
-        KeptListener::start(owner.reception().clone(), settings)
-    };
-    config.listeners.iter().map(start).collect()
+    let listeners = config.listeners.iter();
+    listeners.map(|listener| listeners::start(listener, config, owner.reception())).collect()
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::adapter::Outlet;
 use crate::bridge::PresenceMap;
 use crate::disk::Clock;
 use crate::durable::{Message, MessageBody, Urgency};
@@ -58,6 +59,10 @@ impl PresenceBoard {
         self.map.send_modify(|map| {
             Arc::make_mut(map).insert(topic.clone(), payload.clone());
         });
+        self.publish(topic, payload).await
+    }
+
+    async fn publish(&self, topic: TopicName, payload: Bytes) -> Result<(), Stopped> {
         let message = Message {
             topic,
             qos: QoS::AtLeastOnce,
@@ -69,6 +74,20 @@ impl PresenceBoard {
         self.source.publish(vec![publication]).await
     }
 
+    /// A way for an adapter, whose presence is noted on this board as it passes.
+    pub(super) fn watched(&self, source: Source) -> Watched {
+        Watched { source, map: self.map.clone() }
+    }
+
+    /// A sensor is no longer configured: nothing is said of it any more.
+    pub(super) async fn forget(&self, topic: TopicName) -> Result<(), Stopped> {
+        self.map.send_modify(|map| {
+            Arc::make_mut(map).remove(&topic);
+        });
+        // An empty retained message removes the one before.
+        self.publish(topic, Bytes::new()).await
+    }
+
     /// The gateway stops: it and everything that it knows of is offline.
     pub(super) async fn offline(&self) {
         let topics: Vec<TopicName> = self.map.borrow().keys().cloned().collect();
@@ -76,5 +95,25 @@ impl PresenceBoard {
             // The broker may have stopped: then nobody is there to be told.
             let _ = self.say(topic, OFFLINE).await;
         }
+    }
+}
+
+/// A source that passes everything on and notes the presence among it.
+pub(super) struct Watched {
+    source: Source,
+    map: watch::Sender<PresenceMap>,
+}
+
+impl Outlet for Watched {
+    fn try_publish(&self, publications: Vec<Publication>) -> Result<(), Vec<Publication>> {
+        for publication in publications.iter().filter(|publication| publication.presence) {
+            if let MessageBody::Publish { payload, .. } = &publication.message.body {
+                let (topic, payload) = (publication.message.topic.clone(), payload.clone());
+                self.map.send_modify(|map| {
+                    Arc::make_mut(map).insert(topic, payload);
+                });
+            }
+        }
+        self.source.try_publish(publications)
     }
 }

@@ -1,10 +1,17 @@
 //! SIGHUP: what of a new configuration is taken over while running, and what is only said to need a restart.
+//!
+//! Sensors and listeners come and go one by one: those that did not change are not touched. A queue is never
+//! touched by a reload.
 
 use super::Gateway;
+use super::listeners;
+use super::sensors::{KeptSensor, Sources};
 use crate::config::Config;
+use crate::net::Stopped;
 
-/// Compares with what runs, section by section.
-pub(super) fn reload(gateway: &mut Gateway, config: &Config) {
+/// Takes over what can be, and logs the rest.
+pub(super) async fn reload(gateway: &mut Gateway, config: &Config) -> Result<(), Stopped> {
+    let changed = reload_sensors(gateway, config).await? | reload_listeners(gateway, config);
     let running = &gateway.config;
     let mut waiting = Vec::new();
     let mut compare = |section: &'static str, same: bool| {
@@ -14,14 +21,58 @@ pub(super) fn reload(gateway: &mut Gateway, config: &Config) {
     };
     compare("[gateway]", running.gateway == config.gateway);
     compare("[broker]", running.limits == config.limits);
-    compare("[[listener]]", running.listeners == config.listeners);
     compare("[journal]", running.journal == config.journal);
-    compare("[sensor]", running.sensors == config.sensors);
     compare("[uplink]", running.uplinks == config.uplinks);
     compare("[http]", running.http == config.http);
-    if waiting.is_empty() {
-        tracing::info!("the configuration was read again: nothing has changed");
-    } else {
+    if !waiting.is_empty() {
         tracing::warn!("the configuration has changed; a restart is needed for {}", waiting.join(", "));
+    } else if !changed {
+        tracing::info!("the configuration was read again: nothing has changed");
     }
+    gateway.config.sensors.clone_from(&config.sensors);
+    gateway.config.listeners.clone_from(&config.listeners);
+    Ok(())
+}
+
+async fn reload_sensors(gateway: &mut Gateway, config: &Config) -> Result<bool, Stopped> {
+    let keep = |sensor: &KeptSensor| config.sensors.contains(&sensor.settings);
+    let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut gateway.sensors).into_iter().partition(keep);
+    gateway.sensors = kept;
+    let mut changed = !gone.is_empty();
+    for sensor in gone {
+        let comes_back = config.sensors.iter().any(|other| other.name == sensor.settings.name);
+        if !comes_back {
+            tracing::info!("sensor {} is no longer served", sensor.settings.name);
+            if let Some(topics) = sensor.topics() {
+                gateway.presence.forget(topics.availability.clone()).await?;
+            }
+        }
+    }
+    let owner = gateway.owner.clone();
+    let settings = &gateway.config.gateway;
+    let sources = Sources::new(settings, owner.entrance(), &gateway.presence, &gateway.system_clock);
+    for sensor in &config.sensors {
+        if gateway.sensors.iter().any(|kept| kept.settings == *sensor) {
+            continue;
+        }
+        tracing::info!("sensor {} is served as it is configured now", sensor.name);
+        let started = sources.start(sensor).await?;
+        gateway.sensors.push(started);
+        changed = true;
+    }
+    Ok(changed)
+}
+
+/// Connections that a closed listener had accepted go on.
+fn reload_listeners(gateway: &mut Gateway, config: &Config) -> bool {
+    let before = gateway.listeners.len();
+    gateway.listeners.retain(|kept| config.listeners.contains(kept.settings()));
+    let mut changed = gateway.listeners.len() != before;
+    for listener in &config.listeners {
+        if !gateway.listeners.iter().any(|kept| kept.settings() == listener) {
+            gateway.listeners.push(listeners::start(listener, &gateway.config, gateway.owner.reception()));
+            changed = true;
+        }
+    }
+    changed
 }

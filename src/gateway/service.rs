@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::Gateway;
 use super::supervisor::tell;
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::disk::Clock;
 
 /// After this, systemd is told that the gateway is ready although a listener cannot be opened yet: sensors and
 /// uplinks work.
@@ -51,7 +51,7 @@ async fn serve(
         tokio::select! {
             asked = signals.next() => match asked {
                 Asked::End => break,
-                Asked::Reload => reload(&mut gateway, &mut reread),
+                Asked::Reload => reload(&mut gateway, &mut reread).await,
             },
             () = gateway.failed() => anyhow::bail!("the broker has ended by itself"),
         }
@@ -65,12 +65,12 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-fn reload(gateway: &mut Gateway, reread: &mut impl FnMut() -> Result<Config, String>) {
+async fn reload(gateway: &mut Gateway, reread: &mut impl FnMut() -> Result<Config, String>) {
     if let Ok(monotonic) = NotifyState::monotonic_usec_now() {
         tell(&[NotifyState::Reloading, monotonic]);
     }
     match reread() {
-        Ok(config) => gateway.reload(&config),
+        Ok(config) => gateway.reload(&config).await,
         Err(problem) => tracing::error!("the configuration stays as it is: {problem}"),
     }
     tell(&[NotifyState::Ready]);

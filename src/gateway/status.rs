@@ -8,10 +8,10 @@ use tokio::time::timeout;
 use super::Gateway;
 use super::listeners::{KeptListener, ListenerState};
 use crate::disk::{COMMIT_SECONDS_BUCKETS, Counters};
-use crate::durable::JournalHealth;
+use crate::durable::{DropReason, JournalHealth};
 use crate::journal;
 use crate::telemetry::{
-    BrokerStatus, ClockStatus, CommitHistogram, Health, JournalStatus, Snapshot, UplinkStatus,
+    BrokerStatus, ClockStatus, CommitHistogram, Health, JournalStatus, SensorStatus, Snapshot, UplinkStatus,
 };
 use crate::time::{Moment, TimeQuality};
 
@@ -39,7 +39,12 @@ pub(super) async fn snapshot(gateway: &Gateway) -> Snapshot {
     }
     let broker = broker(gateway, &mut problems);
     let uplinks = uplinks(gateway, &journal, now, &mut problems);
+    let sensors = sensors(gateway, now, &mut problems);
     let mut dropped = gateway.counters.dropped();
+    for sensor in &gateway.sensors {
+        *dropped.entry(DropReason::InboxFull.label().to_owned()).or_default() +=
+            sensor.counters.now().dropped;
+    }
     let counters = gateway.journal.counters();
     for (reason, count) in counters.dropped() {
         *dropped.entry(reason.label().to_owned()).or_default() += count;
@@ -52,7 +57,7 @@ pub(super) async fn snapshot(gateway: &Gateway) -> Snapshot {
         problems,
         clock: ClockStatus { synced: now.quality == TimeQuality::Synced, unix_ms: now.unix_ms },
         broker,
-        sensors: BTreeMap::new(),
+        sensors,
         readings_committed: counters.readings_committed(),
         uplinks,
         journal: JournalStatus {
@@ -114,6 +119,33 @@ fn uplinks(
             problems.push(format!("uplink {}: {why}", uplink.name));
         }
         statuses.insert(uplink.name.to_string(), status);
+    }
+    statuses
+}
+
+fn sensors(gateway: &Gateway, now: Moment, problems: &mut Vec<String>) -> BTreeMap<String, SensorStatus> {
+    let mut statuses = BTreeMap::new();
+    for sensor in &gateway.sensors {
+        let counted = sensor.counters.now();
+        let name = sensor.settings.name.to_string();
+        if let Some(problem) = sensor.problem() {
+            problems.push(format!("sensor {name}: {problem}"));
+        } else if !counted.online {
+            problems.push(format!("sensor {name} is not heard on {}", sensor.place()));
+        }
+        let errors = counted.problems.into_iter().filter(|(_, count)| *count > 0);
+        let age = counted.last_reading_unix_ms.map(|last| now.unix_ms.saturating_sub(last).max(0));
+        let status = SensorStatus {
+            source: sensor.place(),
+            available: counted.online,
+            readings: counted.readings,
+            errors: errors.map(|(kind, count)| (kind.label().to_owned(), count)).collect(),
+            age_seconds: age
+                .and_then(|ms| u64::try_from(ms).ok())
+                .map(|ms| Duration::from_millis(ms).as_secs_f64()),
+            problem: sensor.problem().map(str::to_owned),
+        };
+        statuses.insert(name, status);
     }
     statuses
 }
