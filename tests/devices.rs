@@ -118,3 +118,25 @@ fn a_folder_of_profiles_adds_to_the_shipped_ones_and_overrides_them() {
     assert!(detail.contains("broken.toml:8:9: "), "{detail}");
     assert_eq!(answers[3], answers[0]);
 }
+
+#[test]
+fn a_profile_file_is_checked_with_its_captures() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |text: &str| {
+        let file = folder.path().join("own.toml");
+        std::fs::write(&file, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(["decode", "--profile", file.to_str().unwrap()])
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let good = include_str!("../hardware/profiles/nova-sds011.toml");
+    let (code, said) = check(good);
+    assert_eq!((code, said.as_str()), (Some(0), "own: all 4 captures give what they must\n"));
+    let (code, said) = check(&good.replacen("pm25 = 123.6", "pm25 = 123.7", 1));
+    assert!(code == Some(1) && said.contains("capture 1: gives"), "{said}");
+    let (code, said) = check(&good.replacen("sum8", "sum88", 1));
+    assert!(code == Some(2) && said.contains("own.toml:18:21: ") && said.contains("\"sum8\"?"), "{said}");
+}

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::checksum::Checksum;
 use super::number::NumberType;
 use super::problem::{Problem, ProblemKind};
+use super::stuffing::Stuffing;
 
 /// How the frames of a device are recognised.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,8 @@ pub(super) struct Framing {
     pub(super) length: LengthRule,
     /// The bytes that close a frame, part of it.
     pub(super) end: Vec<u8>,
+    /// How the closing byte is kept out of a line; its bytes are those without the stuffing and the end.
+    pub(super) stuffing: Option<Stuffing>,
     /// The fewest bytes that a frame has.
     pub(super) shortest: usize,
     /// The most bytes that a frame has.
@@ -70,13 +73,21 @@ enum Verdict {
     Overlong,
 }
 
+/// What is known of the bytes at the front that may become a frame.
+#[derive(Debug, Default)]
+struct Candidate {
+    /// How many of them were searched for the closing bytes.
+    searched: usize,
+    /// What they are without their stuffing.
+    plain: Vec<u8>,
+}
+
 /// Collects the bytes of one port and hands out whole frames.
 #[derive(Debug)]
 pub(super) struct Framer {
     framing: Arc<Framing>,
     buffer: Vec<u8>,
-    /// How many bytes of the candidate at the buffer's start were searched for its closing bytes.
-    searched: usize,
+    candidate: Candidate,
     /// An overlong line is being thrown away.
     skipping_line: bool,
 }
@@ -84,7 +95,7 @@ pub(super) struct Framer {
 impl Framer {
     /// A framer that has heard nothing yet.
     pub(super) fn new(framing: Arc<Framing>) -> Framer {
-        Framer { framing, buffer: Vec::new(), searched: 0, skipping_line: false }
+        Framer { framing, buffer: Vec::new(), candidate: Candidate::default(), skipping_line: false }
     }
 
     /// Takes bytes as they arrived, split anywhere, and gives every frame and every problem found in them to
@@ -127,7 +138,7 @@ impl Framer {
 
     fn discard(&mut self, count: usize) {
         self.buffer.drain(..count.min(self.buffer.len()));
-        self.searched = 0;
+        self.candidate.searched = 0;
     }
 
     fn scan(&mut self, framing: &Framing, found: &mut impl FnMut(Result<&[u8], Problem>)) {
@@ -151,15 +162,21 @@ impl Framer {
                 }
                 continue;
             }
-            let verdict = framing.inspect(pending, &mut self.searched);
+            let verdict = framing.inspect(pending, &mut self.candidate);
             if !matches!(verdict, Verdict::Incomplete) {
-                self.searched = 0;
+                self.candidate.searched = 0;
             }
             match verdict {
                 Verdict::Incomplete => break,
                 Verdict::Garbage(count) | Verdict::Blank(count) => done += count,
                 Verdict::Whole(length) => {
-                    found(Ok(pending.get(..length).unwrap_or_default()));
+                    let stuffed = framing.stuffing.is_some();
+                    let frame = if stuffed {
+                        &self.candidate.plain
+                    } else {
+                        pending.get(..length).unwrap_or_default()
+                    };
+                    found(Ok(frame));
                     done += length;
                 }
                 Verdict::Broken(count, problem) => {
@@ -179,7 +196,7 @@ impl Framer {
 
 impl Framing {
     /// Judges the bytes at hand, which are not empty.
-    fn inspect(&self, pending: &[u8], searched: &mut usize) -> Verdict {
+    fn inspect(&self, pending: &[u8], candidate: &mut Candidate) -> Verdict {
         match self.garbage(pending) {
             0 => {}
             count => return Verdict::Garbage(count),
@@ -200,7 +217,7 @@ impl Framing {
                     return Verdict::Broken(1, Problem::new(ProblemKind::Length, detail));
                 }
             },
-            LengthRule::UntilEnd => match self.until_end(pending, searched) {
+            LengthRule::UntilEnd => match self.until_end(pending, &mut candidate.searched) {
                 Ok(length) => length,
                 Err(verdict) => return verdict,
             },
@@ -208,7 +225,7 @@ impl Framing {
         let Some(frame) = pending.get(..length) else {
             return Verdict::Incomplete;
         };
-        self.judge(frame)
+        self.judge(frame, &mut candidate.plain)
     }
 
     /// How many bytes at the front cannot begin a frame.
@@ -252,23 +269,41 @@ impl Framing {
     }
 
     /// Judges what has the length of a frame.
-    fn judge(&self, frame: &[u8]) -> Verdict {
-        // Where nothing marks the start of a line, the next begins behind this one.
-        let resync = if self.is_line() { frame.len() } else { 1 };
-        if self.is_line() && frame.iter().all(u8::is_ascii_whitespace) {
-            return Verdict::Blank(frame.len());
+    fn judge(&self, whole: &[u8], plain: &mut Vec<u8>) -> Verdict {
+        if self.is_line() && self.is_blank(whole) {
+            return Verdict::Blank(whole.len());
         }
+        match self.check(whole, plain) {
+            Ok(()) => Verdict::Whole(whole.len()),
+            // Where nothing marks the start of a line, the next begins behind this one.
+            Err(problem) if self.is_line() => Verdict::Broken(whole.len(), problem),
+            Err(problem) => Verdict::Broken(1, problem),
+        }
+    }
+
+    fn check(&self, whole: &[u8], plain: &mut Vec<u8>) -> Result<(), Problem> {
+        let Some(content) = whole.strip_suffix(self.end.as_slice()) else {
+            return Err(Problem::new(ProblemKind::End, "the frame does not end as it must"));
+        };
+        let frame = match self.stuffing {
+            Some(stuffing) => {
+                stuffing.remove(content, plain)?;
+                plain.as_slice()
+            }
+            None => whole,
+        };
         if frame.len() < self.shortest {
             let detail = format!("the frame has {} bytes, it has at least {}", frame.len(), self.shortest);
-            return Verdict::Broken(resync, Problem::new(ProblemKind::Length, detail));
+            return Err(Problem::new(ProblemKind::Length, detail));
         }
-        if !frame.ends_with(&self.end) {
-            let detail = "the frame does not end as it must";
-            return Verdict::Broken(resync, Problem::new(ProblemKind::End, detail));
-        }
-        match self.checksum.as_ref().map_or(Ok(()), |checksum| checksum.verify(frame)) {
-            Ok(()) => Verdict::Whole(frame.len()),
-            Err(problem) => Verdict::Broken(resync, problem),
+        self.checksum.as_ref().map_or(Ok(()), |checksum| checksum.verify(frame))
+    }
+
+    /// Whether there is nothing between two ends.
+    fn is_blank(&self, whole: &[u8]) -> bool {
+        match self.stuffing {
+            Some(_) => whole.len() == self.end.len(),
+            None => whole.iter().all(u8::is_ascii_whitespace),
         }
     }
 

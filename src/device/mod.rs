@@ -14,6 +14,7 @@ mod number;
 mod poll;
 mod problem;
 mod profile;
+mod stuffing;
 #[cfg(test)]
 mod tests;
 

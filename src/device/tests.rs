@@ -1,7 +1,7 @@
 //! Every profile proves itself, and every framer keeps its promises on damaged streams.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
@@ -182,6 +182,56 @@ fn mistakes_name_their_place_and_what_was_meant() {
     assert!(broken[0].starts_with("x.toml:1:8: "), "{broken:?}");
 }
 
+/// The keys that the TOML reader would have known where an unknown one stands.
+fn known_keys(text: &str) -> Vec<String> {
+    let mistake = mistakes(text).remove(0);
+    let (_, known) =
+        mistake.split_once("unknown field `zzz`, expected").unwrap_or_else(|| panic!("{mistake}"));
+    known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_reference_names_every_key_in_its_section() {
+    let reference = std::fs::read_to_string(format!("{MANIFEST}/docs/profiles.md")).unwrap();
+    let good = "device = { model = \"x\", about = \"x\" }\nserial = { baud = 1 }\n";
+    let sections = [
+        ("## `[device]`", "device = { zzz = 1 }".to_owned()),
+        ("## `[serial]`", "device = { model = \"x\", about = \"x\" }\nserial = { zzz = 1 }".to_owned()),
+        ("## `[frame]`", format!("{good}frame = {{ zzz = 1 }}")),
+        ("### `length_field`", format!("{good}frame = {{ length_field = {{ zzz = 1 }} }}")),
+        ("### `checksum`", format!("{good}frame = {{ checksum = {{ zzz = 1 }} }}")),
+        ("## `[decode]`", format!("{good}decode = {{ zzz = 1 }}")),
+        ("## `[[poll]]`", format!("{good}poll = [{{ zzz = 1 }}]")),
+        ("## `[[field]]`", format!("{good}field = [{{ zzz = 1 }}]")),
+        ("## `[[capture]]`", format!("{good}capture = [{{ zzz = 1 }}]")),
+        ("| `with` |", format!("{good}capture = [{{ with = {{ zzz = 1 }} }}]")),
+    ];
+    for (heading, text) in &sections {
+        let (_, behind) = reference.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
+        let section = behind.split(if heading.starts_with('|') { "\n" } else { "\n#" }).next().unwrap();
+        let keys = known_keys(text);
+        assert!(!keys.is_empty());
+        for key in keys {
+            assert!(section.contains(&format!("`{key}`")), "{heading} does not name `{key}`");
+        }
+    }
+    // And every table has its section.
+    for table in known_keys("zzz = 1") {
+        let named = sections.iter().any(|(heading, _)| heading.contains(&format!("[{table}]")));
+        assert!(named, "no section for {table}");
+    }
+    for name in super::checksum::ChecksumKind::names() {
+        assert!(reference.contains(&format!("`{name}`")), "the reference does not name {name}");
+    }
+}
+
+#[test]
+fn the_example_of_the_reference_proves_itself() {
+    let reference = std::fs::read_to_string(format!("{MANIFEST}/docs/profiles.md")).unwrap();
+    let example = reference.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    Profile::parse("example", "docs/profiles.md", example).unwrap().prove().unwrap();
+}
+
 #[test]
 fn options_that_do_not_fit_name_their_key() {
     let library = Library::shipped();
@@ -201,6 +251,67 @@ fn options_that_do_not_fit_name_their_key() {
     );
     assert_eq!(wrong("csv", Options { format: Some("9N1".into()), ..Options::default() }).key, "format");
     assert!(library.profile("nova-sds01").unwrap_err().to_string().contains("did you mean \"nova-sds011\"?"));
+}
+
+/// Framings that no shipped profile has yet, with the fields of the `custom-*` vectors.
+const OTHERS: [(&str, &str, &str); 3] = [
+    (
+        "custom-cobs",
+        "stuffing = \"cobs\"\nshortest = 8",
+        "{ name = \"temperature\", at = 0, type = \"i16le\", scale = 0.01 },
+         { name = \"humidity\", at = 2, type = \"u16le\", scale = 0.01 },
+         { name = \"counter\", at = 4, type = \"u32le\" }",
+    ),
+    (
+        "custom-slip",
+        "stuffing = \"slip\"\nshortest = 4",
+        "{ name = \"a\", at = 0, type = \"i16le\", scale = 0.01 },
+         { name = \"b\", at = 2, type = \"u16le\", scale = 0.01 }",
+    ),
+    (
+        "custom-length-prefixed",
+        "start = \"A5\"\nlength_field = { at = 1, type = \"u8\", add = 3 }\nlongest = 40\n\
+         checksum = { kind = \"sum8\", over = \"2..-1\", at = -1 }",
+        "{ name = \"temperature\", at = 2, type = \"i16be\", scale = 0.1 },
+         { name = \"humidity\", at = 4, type = \"u16be\", scale = 0.1 }",
+    ),
+];
+
+fn custom(id: &str) -> Arc<Profile> {
+    let (_, frame, fields) = OTHERS.iter().find(|(known, _, _)| *known == id).unwrap();
+    let text = format!(
+        "field = [{fields}]\n[device]\nmodel = \"x\"\nabout = \"x\"\n[serial]\nbaud = 9600\n[frame]\n{frame}\n"
+    );
+    Arc::new(Profile::parse(id, "x.toml", &text).unwrap_or_else(|errors| panic!("{errors:#?}")))
+}
+
+/// Every profile, shipped or not, completed by options where it needs some.
+static EVERY: LazyLock<Vec<Arc<Profile>>> = LazyLock::new(|| {
+    let library = Library::shipped();
+    let shipped = library.names().map(|id| {
+        let columns = (id == "csv").then(|| vec!["a".to_owned(), "b".to_owned()]);
+        let pattern = (id == "regex").then(|| "(?<a>[0-9]+)".to_owned());
+        with(id, Options { columns, pattern, ..Options::default() })
+    });
+    shipped.chain(OTHERS.iter().map(|(id, _, _)| custom(id))).collect()
+});
+
+/// From the COBS and SLIP vectors, whose bytes were made by the Python packages cobs and sliplib.
+#[test]
+fn stuffed_and_length_prefixed_frames_are_read() {
+    let read = |id: &str, bytes: &str| hear(&custom(id), &[&hex(bytes).unwrap()]);
+    let (readings, problems) = read("custom-cobs", "0566080b130101010100082bfd2923cd8b010100 0005 00");
+    assert_eq!(
+        readings,
+        ["temperature=21.5 humidity=48.75 counter=0", "temperature=-7.25 humidity=90.01 counter=101325"]
+    );
+    assert_eq!(problems, ["syntax"]);
+    let (readings, problems) = read("custom-slip", "85 07 c0 dbdcbfdbdcdbddc0c085077c15c0 db00c0");
+    assert_eq!(readings, ["a=-164.48 b=562.56", "a=19.25 b=55"]);
+    assert_eq!(problems, ["length", "syntax"]);
+    let (readings, problems) = read("custom-length-prefixed", "a504ffc9032cf6a50400e701c7af a5ff");
+    assert_eq!(readings, ["temperature=23.1 humidity=45.5"]);
+    assert_eq!(problems, ["checksum", "length"]);
 }
 
 /// What stands between frames on a bad line.
@@ -281,14 +392,10 @@ proptest! {
         ),
         cuts in proptest::collection::vec(any::<usize>(), 0..40),
     ) {
-        let library = Library::shipped();
-        for id in library.names() {
-            let columns = (id == "csv").then(|| vec!["a".to_owned(), "b".to_owned()]);
-            let pattern = (id == "regex").then(|| "(?<a>[0-9]+)".to_owned());
-            let profile = with(id, Options { columns, pattern, ..Options::default() });
-            let whole = hear(&profile, &[&bytes]);
-            let in_pieces = hear(&profile, &split(&bytes, &cuts));
-            prop_assert_eq!(whole, in_pieces, "profile {}", id);
+        for profile in EVERY.iter() {
+            let whole = hear(profile, &[&bytes]);
+            let in_pieces = hear(profile, &split(&bytes, &cuts));
+            prop_assert_eq!(whole, in_pieces, "profile {}", profile.id);
         }
     }
 

@@ -10,6 +10,7 @@ use super::schema;
 use crate::device::checksum::{Checksum, ChecksumKind};
 use crate::device::framer::{Framing, LengthField, LengthRule};
 use crate::device::number::{ByteOrder, NumberType, Position, Span};
+use crate::device::stuffing::Stuffing;
 use crate::limits;
 
 /// Longest frame of a length field, where the profile does not say.
@@ -20,7 +21,11 @@ const GAP: Duration = Duration::from_secs(1);
 pub(super) fn compile(frame: &Spanned<schema::Frame>, mistakes: &mut Mistakes<'_>) -> Option<Framing> {
     let (span, frame) = (frame.span(), frame.get_ref());
     let start = optional_bytes(frame.start.as_ref(), mistakes)?;
-    let end = optional_bytes(frame.end.as_ref(), mistakes)?;
+    let stuffing = stuffing(frame, mistakes)?;
+    let end = match stuffing {
+        Some(stuffing) => vec![stuffing.end()],
+        None => optional_bytes(frame.end.as_ref(), mistakes)?,
+    };
     let length = match (&frame.length, &frame.length_field) {
         (Some(length), None) => LengthRule::Fixed(*length.get_ref()),
         (None, Some(field)) => LengthRule::Field(length_field(field.get_ref(), mistakes)?),
@@ -50,8 +55,9 @@ pub(super) fn compile(frame: &Spanned<schema::Frame>, mistakes: &mut Mistakes<'_
         None if is_line => None,
         None => Some(GAP),
     };
-    let (shortest, longest) = bounds(frame, length, start.len() + end.len(), mistakes)?;
-    let framing = Framing { start, length, end, shortest, longest, checksum, gap };
+    let marks = if stuffing.is_some() { 0 } else { start.len() + end.len() };
+    let (shortest, longest) = bounds(frame, length, marks, mistakes)?;
+    let framing = Framing { start, length, end, stuffing, shortest, longest, checksum, gap };
     fits(&framing, frame, mistakes).then_some(framing)
 }
 
@@ -60,6 +66,29 @@ fn optional_bytes(written: Option<&Spanned<String>>, mistakes: &mut Mistakes<'_>
         Some(written) => bytes(written, mistakes),
         None => Some(Vec::new()),
     }
+}
+
+/// Stuffing brings its own end, and needs nothing else; the outer `None` is a mistake.
+fn stuffing(frame: &schema::Frame, mistakes: &mut Mistakes<'_>) -> Option<Option<Stuffing>> {
+    let Some(written) = &frame.stuffing else {
+        return Some(None);
+    };
+    let name = written.get_ref();
+    let known = Stuffing::parse(name);
+    if known.is_none() {
+        let hint = did_you_mean(name, Stuffing::NAMES).unwrap_or_else(|| "it is cobs or slip".to_owned());
+        mistakes.add(written.span(), format!("{name:?} is no byte stuffing"), Some(hint));
+    }
+    let others = [
+        frame.start.as_ref().map(Spanned::span),
+        frame.end.as_ref().map(Spanned::span),
+        frame.length.as_ref().map(Spanned::span),
+        frame.length_field.as_ref().map(Spanned::span),
+    ];
+    for other in others.into_iter().flatten() {
+        mistakes.add(other, "byte stuffing alone says where a frame begins and ends", None);
+    }
+    known.map(Some)
 }
 
 fn length_field(field: &schema::LengthField, mistakes: &mut Mistakes<'_>) -> Option<LengthField> {
@@ -122,7 +151,11 @@ fn bounds(
             }
             (length, length)
         }
-        LengthRule::Field(field) => ((field.at + field.number.bytes).max(marks), LONGEST_BY_FIELD),
+        LengthRule::Field(field) => {
+            // It cannot say less than nothing, and must have been read.
+            let uncounted = usize::try_from(field.add).unwrap_or(0);
+            ((field.at + field.number.bytes).max(uncounted).max(marks), LONGEST_BY_FIELD)
+        }
         LengthRule::UntilEnd => (marks, limits::FRAME_BYTES),
     };
     let shortest = frame.shortest.as_ref().map_or(shortest, |written| *written.get_ref()).max(1);
@@ -152,7 +185,9 @@ fn fits(framing: &Framing, frame: &schema::Frame, mistakes: &mut Mistakes<'_>) -
     }
     if checksum.over.of(&shortest).is_none() {
         let message = format!("a frame of {} bytes has no such part", shortest.len());
-        mistakes.add(written.get_ref().over.span(), message, None);
+        let hint =
+            (framing.shortest < framing.longest).then(|| "say the fewest bytes with shortest".to_owned());
+        mistakes.add(written.get_ref().over.span(), message, hint);
         return false;
     }
     true

@@ -14,13 +14,21 @@ macro_rules! shipped {
 
 /// The files of `hardware/profiles`; a test compares the two.
 static SHIPPED: &[(&str, &str)] = shipped! {
+    "benewake-tf-luna",
     "csv",
+    "dfrobot-a02yyuw",
+    "hi-link-ld2410",
     "json-lines",
     "key-value",
+    "maxbotix-lv-ez",
+    "maxbotix-mb7360",
     "nova-sds011",
     "plantower-pms5003",
     "regex",
+    "senseair-k30",
+    "senseair-s8",
     "winsen-mh-z19",
+    "winsen-ze08-ch2o",
 };
 
 /// Profiles by name.

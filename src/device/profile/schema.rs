@@ -49,6 +49,7 @@ pub(super) struct Frame {
     pub(super) length: Option<Spanned<usize>>,
     pub(super) length_field: Option<Spanned<LengthField>>,
     pub(super) end: Option<Spanned<String>>,
+    pub(super) stuffing: Option<Spanned<String>>,
     pub(super) shortest: Option<Spanned<usize>>,
     pub(super) longest: Option<Spanned<usize>>,
     pub(super) checksum: Option<Spanned<Checksum>>,
