@@ -117,4 +117,9 @@ impl Broker {
         }
         Some(self.ledger.append(turn, urgency, record))
     }
+
+    /// A retained message has expired: nobody was owed it.
+    pub(super) fn forget_retained(&mut self, turn: &mut Turn<'_>, message: &Message) {
+        self.retain(turn, message, Change::Clear, Urgency::Lingers);
+    }
 }

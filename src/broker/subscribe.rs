@@ -13,6 +13,7 @@ use crate::mqtt::{
     Unsubscribe,
 };
 
+use super::outbound::expiry_left;
 use super::sessions::SessionKey;
 use super::subscriptions::{Subscriber, Subscription};
 use super::{Broker, Turn};
@@ -82,7 +83,10 @@ impl Broker {
     fn send_retained(&mut self, turn: &mut Turn<'_>, filter: &TopicFilter, subscription: &Subscription) {
         let messages: Vec<Message> = self.retained.matching(filter).cloned().collect();
         for message in &messages {
-            self.send_stored(turn, message, subscription);
+            match expiry_left(message, &turn.now) {
+                Ok(_) => self.send_stored(turn, message, subscription),
+                Err(_) => self.forget_retained(turn, message),
+            }
         }
     }
 

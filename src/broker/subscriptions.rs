@@ -173,6 +173,12 @@ impl Subscriptions {
         }
     }
 
+    /// Whether nothing is left of what was subscribed.
+    #[cfg(test)]
+    pub(super) fn is_bare(&self) -> bool {
+        self.nodes.len() == 1 && self.edges.is_empty() && self.levels.used.is_empty()
+    }
+
     fn node(&self, place: Place) -> &Node {
         let Some(node) = self.nodes.get(place.index()) else {
             unreachable!("places are removed together with what leads to them");

@@ -1,4 +1,15 @@
 //! The broker's rules, one conversation each; see [`world`].
 
+mod arrivals;
+mod backlog;
 mod delivery;
+mod durability;
+mod endings;
+mod expiry;
+mod inside;
+mod limits;
+mod misbehaviour;
+mod retained;
+mod subscribing;
+mod trie;
 mod world;

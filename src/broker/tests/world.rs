@@ -257,13 +257,30 @@ impl World {
 
     /// A new connection, and its CONNECT.
     pub(super) fn connect(&mut self, login: Login) -> ConnectionId {
+        let connection = self.unannounced();
+        self.client(connection).version = login.connect.version;
+        self.connect_again(connection, login);
+        connection
+    }
+
+    /// A connection that says nothing yet.
+    pub(super) fn unannounced(&mut self) -> ConnectionId {
         self.next_connection += 1;
         let connection = ConnectionId(self.next_connection);
-        let client = Client { version: login.connect.version, heard: Vec::new(), unwritten: 0 };
+        let client = Client { version: ProtocolVersion::V5, heard: Vec::new(), unwritten: 0 };
         self.clients.insert(connection, client);
+        connection
+    }
+
+    /// Another CONNECT on a connection that had one.
+    pub(super) fn connect_again(&mut self, connection: ConnectionId, login: Login) {
         let peer = Peer { user: login.user, address: String::new() };
         self.feed(Input::Connect { connection, connect: Box::new(login.connect), peer });
-        connection
+    }
+
+    /// The driver cannot read what a client sends.
+    pub(super) fn malformed(&mut self, connection: ConnectionId) {
+        self.feed(Input::Malformed { connection, reason: ReasonCode::MalformedPacket });
     }
 
     /// A new connection that is let in; what it heard is forgotten.
