@@ -168,7 +168,7 @@ impl<D: Disk> Owner<D> {
     }
 
     fn tend_if_due(&mut self, now: Moment) {
-        if self.tend_due() <= now.monotonic {
+        if self.tend_due() <= now.monotonic || self.journal.wants_tending(now) {
             self.tended_at = Some(now.monotonic);
             let events = self.journal.tend(now);
             self.publish(events);

@@ -142,13 +142,15 @@ pub struct Report {
     pub torn_tail: Option<Place>,
     /// Damage: intact commits follow it, or other records say that there was something.
     pub lost: Vec<Lost>,
+    /// Files of which not even the header can be read. They get another name and are left alone.
+    pub unreadable_files: Vec<String>,
 }
 
 impl Report {
     /// Whether nothing that was ever acknowledged can be missing.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.lost.is_empty()
+        self.lost.is_empty() && self.unreadable_files.is_empty()
     }
 
     /// How many messages were lost, as far as the gaps in their sequence tell.

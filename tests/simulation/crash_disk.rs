@@ -17,14 +17,14 @@ const PAGE_SECTORS: usize = 8;
 
 /// SplitMix64: small, fast, and the same everywhere.
 #[derive(Debug, Clone)]
-pub struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
-    pub fn new(seed: u64) -> Rng {
+    pub(crate) fn new(seed: u64) -> Rng {
         Rng(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -33,27 +33,27 @@ impl Rng {
     }
 
     /// Below `end`; 0 when `end` is 0.
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         if end == 0 { 0 } else { self.next() % end }
     }
 
-    pub fn per_mille(&mut self, chance: u32) -> bool {
+    pub(crate) fn per_mille(&mut self, chance: u32) -> bool {
         self.below(1000) < u64::from(chance)
     }
 }
 
 /// How often, per mille, an operation fails.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct FaultRates {
-    pub write: u32,
-    pub sync: u32,
-    pub create: u32,
-    pub read: u32,
+pub(crate) struct FaultRates {
+    pub(crate) write: u32,
+    pub(crate) sync: u32,
+    pub(crate) create: u32,
+    pub(crate) read: u32,
 }
 
 /// What a power cut leaves of sectors that were written and not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tear {
+pub(crate) enum Tear {
     /// None of them.
     LoseAll,
     /// All of them, as when only the process dies.
@@ -91,11 +91,11 @@ struct Inner {
 
 /// A handle to a disk that crashes.
 #[derive(Debug, Clone)]
-pub struct CrashDisk(Rc<RefCell<Inner>>);
+pub(crate) struct CrashDisk(Rc<RefCell<Inner>>);
 
 impl CrashDisk {
     /// An empty disk.
-    pub fn new(seed: u64) -> CrashDisk {
+    pub(crate) fn new(seed: u64) -> CrashDisk {
         CrashDisk(Rc::new(RefCell::new(Inner {
             rng: Rng::new(seed),
             files: BTreeMap::new(),
@@ -111,48 +111,48 @@ impl CrashDisk {
     }
 
     /// A disk of its own with the same content.
-    pub fn fork(&self) -> CrashDisk {
+    pub(crate) fn fork(&self) -> CrashDisk {
         CrashDisk(Rc::new(RefCell::new(self.0.borrow().clone())))
     }
 
     /// Files may not grow past this together.
-    pub fn set_capacity(&self, bytes: Option<u64>) {
+    pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
         self.0.borrow_mut().capacity = bytes;
     }
 
     /// From now on operations fail this often.
-    pub fn set_fault_rates(&self, rates: FaultRates) {
+    pub(crate) fn set_fault_rates(&self, rates: FaultRates) {
         self.0.borrow_mut().rates = rates;
     }
 
     /// Every write, sync and create fails from now on, as on a disk that went read-only; or no longer.
-    pub fn set_dead(&self, dead: bool) {
+    pub(crate) fn set_dead(&self, dead: bool) {
         self.0.borrow_mut().dead = dead;
     }
 
     /// How many operations changed something so far.
-    pub fn operations(&self) -> u64 {
+    pub(crate) fn operations(&self) -> u64 {
         self.0.borrow().operations
     }
 
     /// How many syncs succeeded so far.
-    pub fn syncs(&self) -> u64 {
+    pub(crate) fn syncs(&self) -> u64 {
         self.0.borrow().syncs
     }
 
     /// The power goes in the middle of the operation with this number; see [`CrashDisk::operations`].
-    pub fn power_off_at(&self, operation: u64) {
+    pub(crate) fn power_off_at(&self, operation: u64) {
         self.0.borrow_mut().power_off_at = Some(operation);
     }
 
     /// Whether the power is on.
-    pub fn is_powered(&self) -> bool {
+    pub(crate) fn is_powered(&self) -> bool {
         self.0.borrow().powered
     }
 
     /// Cuts the power if it is still on, and turns it on again: only what is durable is left, and of what was not
     /// synced what `tear` says.
-    pub fn crash(&self, tear: Tear) {
+    pub(crate) fn crash(&self, tear: Tear) {
         let inner = &mut *self.0.borrow_mut();
         for (name, file) in std::mem::take(&mut inner.removed) {
             if tear != Tear::KeepAll && !inner.files.contains_key(&name) && inner.rng.per_mille(500) {
@@ -191,28 +191,28 @@ impl CrashDisk {
     }
 
     /// The names of the files, sorted.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.0.borrow().files.keys().cloned().collect()
     }
 
     /// The content of a file.
-    pub fn content(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn content(&self, name: &str) -> Vec<u8> {
         self.0.borrow().files.get(name).map(|file| file.live.clone()).unwrap_or_default()
     }
 
     /// Puts a file there, durably, whatever was there before.
-    pub fn put(&self, name: &str, content: Vec<u8>) {
+    pub(crate) fn put(&self, name: &str, content: Vec<u8>) {
         let file = File { durable: content.clone(), live: content, dirty: BTreeSet::new() };
         self.0.borrow_mut().files.insert(name.to_owned(), file);
     }
 
     /// Takes a file away, durably.
-    pub fn take(&self, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn take(&self, name: &str) -> Option<Vec<u8>> {
         self.0.borrow_mut().files.remove(name).map(|file| file.live)
     }
 
     /// Changes bytes of a file, durably.
-    pub fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         if let Some(mut content) = self.take(name) {
             change(&mut content);
             self.put(name, content);

@@ -1,0 +1,272 @@
+//! Making room: segments that nobody needs, messages copied out of segments that hardly anybody needs.
+
+use std::collections::BTreeSet;
+
+use super::codec::Entry;
+use super::disk::Disk;
+use super::index::Location;
+use super::journal::Journal;
+use super::load::Block;
+use super::options::WhenFull;
+use super::segments::{Segment, Slot};
+use super::types::{Alarm, Event};
+use crate::durable::{ConsumerId, DropReason, JournalHealth, Sequence};
+use crate::time::Moment;
+
+/// Free files that are kept ready: with fewer there is no room for what is new. They also are what acknowledgements
+/// and copies are written to when the journal is full.
+const SPARE_SEGMENTS: u64 = 2;
+/// More free files than this are removed.
+const SPARE_SEGMENTS_MAX: usize = 4;
+/// Messages whose age is looked at in one go.
+const AGED_AT_ONCE: u32 = 10_000;
+
+/// Messages that are being copied out of a segment.
+#[derive(Debug)]
+pub(super) struct Compaction {
+    from: u64,
+    expected: usize,
+    /// Copies that are on disk.
+    pub(super) moved: Vec<(Sequence, Location, u64)>,
+}
+
+impl<D: Disk> Journal<D> {
+    /// Looks after age, quota and files; call it about once a second, and when [`Journal::wants_tending`].
+    pub fn tend(&mut self, now: Moment) -> Vec<Event> {
+        self.drop_aged(&now);
+        self.make_room(now);
+        if self.wants_tending(now)
+            && let Ok(slot) = self.create_slot(now, self.options.segment_bytes)
+        {
+            self.segments.free.push(slot);
+        }
+        self.remove_spare();
+        self.index.shrink();
+        std::mem::take(&mut self.events)
+    }
+
+    /// Whether a spare segment is missing that could be there.
+    #[must_use]
+    pub fn wants_tending(&self, now: Moment) -> bool {
+        count(self.segments.free.len()) < SPARE_SEGMENTS && self.creatable(now) > 0
+    }
+
+    /// How many more files there may be.
+    fn creatable(&self, now: Moment) -> u64 {
+        if self.room_at.is_some_and(|at| now.monotonic < at) {
+            return 0;
+        }
+        let left = self.options.max_bytes.saturating_sub(self.segments.file_bytes());
+        left / self.options.segment_bytes
+    }
+
+    /// How many more segments can be begun.
+    fn room(&self, now: Moment) -> u64 {
+        let retiring = self.segments.needed.values().filter(|segment| segment.is_retiring).count();
+        count(self.segments.free.len() + retiring) + self.creatable(now)
+    }
+
+    /// Finds out whether there is room, and makes some if not.
+    pub(super) fn make_room(&mut self, now: Moment) {
+        self.retire();
+        self.compact_if_worth_it(now);
+        while self.room(now) < SPARE_SEGMENTS && self.options.when_full == WhenFull::DropOldest {
+            if !self.drop_oldest(now) {
+                break;
+            }
+        }
+        let room = self.room(now);
+        match self.health {
+            JournalHealth::Accepting if room < SPARE_SEGMENTS => self.set_health(JournalHealth::Full),
+            JournalHealth::Full if room > SPARE_SEGMENTS => self.set_health(JournalHealth::Accepting),
+            _ => {}
+        }
+    }
+
+    /// Notes segments in which nothing is owed: their files are free when the note is on disk.
+    fn retire(&mut self) {
+        let pinned = self.segments.pinned_from();
+        let copies: Option<u64> = self.compaction.as_ref().and_then(Compaction::first_destination);
+        for (ordinal, segment) in self.segments.needed.range_mut(..pinned) {
+            let receives_copies = copies.is_some_and(|first| *ordinal >= first);
+            if !segment.is_retiring && self.index.owed_in(*ordinal) == 0 && !receives_copies {
+                segment.is_retiring = true;
+                self.pending.note(Entry::Retired { ordinal: *ordinal });
+            }
+        }
+    }
+
+    /// A segment's note is on disk.
+    pub(super) fn retired(&mut self, ordinal: u64) {
+        if let Some(segment) = self.segments.needed.remove(&ordinal) {
+            if segment.slot.bytes == self.options.segment_bytes {
+                self.segments.free.push(segment.slot);
+            } else {
+                let _ = self.disk.remove(&segment.slot.name);
+            }
+        }
+    }
+
+    fn remove_spare(&mut self) {
+        let is_over = self.segments.file_bytes() > self.options.max_bytes;
+        let keep = if is_over { usize::try_from(SPARE_SEGMENTS).unwrap_or(2) } else { SPARE_SEGMENTS_MAX };
+        let own_size = self.options.segment_bytes;
+        let (mut free, mut surplus): (Vec<Slot>, Vec<Slot>) =
+            self.segments.free.drain(..).partition(|slot| slot.bytes == own_size);
+        surplus.extend(free.drain(keep.min(free.len())..));
+        self.segments.free = free;
+        for slot in surplus {
+            // It comes back as a free file at the next start if it could not be removed.
+            let _ = self.disk.remove(&slot.name);
+        }
+    }
+
+    /// Copies what is owed out of the segment with the least of it, when half of the room is used.
+    fn compact_if_worth_it(&mut self, now: Moment) {
+        if self.compaction.is_some() || self.segments.used_bytes() <= self.options.max_bytes / 2 {
+            return;
+        }
+        let pinned = self.segments.pinned_from();
+        let owed = |segment: &Segment| self.index.owed_in(segment.header.ordinal);
+        let sealed = self.segments.needed.range(..pinned).map(|(_, segment)| segment);
+        let sparse = sealed.filter(|segment| !segment.is_retiring && owed(segment) * 2 < segment.messages);
+        let least = sparse.min_by_key(|segment| owed(segment)).map(|segment| segment.header.ordinal);
+        if let Some(ordinal) = least {
+            self.compact(now, ordinal);
+        }
+    }
+
+    /// Appends a copy of everything that is owed in a segment.
+    fn compact(&mut self, now: Moment, from: u64) {
+        let mut block = Block::default();
+        let mut expected = 0;
+        for (sequence, location) in self.index.live_in(from) {
+            match self.read_body(location, &mut block) {
+                Ok(body) => {
+                    self.pending.copy(now.monotonic, sequence, body);
+                    expected += 1;
+                }
+                Err(error) => {
+                    self.events.push(Event::Alarm(Alarm::Unreadable { sequence, segment: from, error }));
+                    for consumer in self.index.owners(sequence) {
+                        self.give_up(consumer, &[sequence], DropReason::Damaged);
+                    }
+                }
+            }
+        }
+        if expected > 0 {
+            self.compaction = Some(Compaction { from, expected, moved: Vec::new() });
+        }
+    }
+
+    /// When all copies are on disk, they are what counts.
+    pub(super) fn finish_compaction(&mut self) {
+        if let Some(compaction) = self.compaction.take_if(|compaction| compaction.is_complete()) {
+            self.index.relocate(compaction.from, &compaction.moved);
+            for (_, location, _) in &compaction.moved {
+                if let Some(segment) = self.segments.needed.get_mut(&location.segment) {
+                    segment.messages += 1;
+                }
+            }
+        }
+    }
+
+    /// Gives up what is owed in the segment with the oldest messages, but for what was handed out: that is copied.
+    /// Whether there was anything to give up.
+    fn drop_oldest(&mut self, now: Moment) -> bool {
+        let pinned = self.segments.pinned_from();
+        let mut oldest: Vec<u64> = Vec::new();
+        for (_, chunk) in self.index.chunks() {
+            let segment = self.segments.needed.get(&chunk.segment);
+            let may_go = chunk.segment < pinned && segment.is_some_and(|segment| !segment.is_retiring);
+            if may_go && !oldest.contains(&chunk.segment) {
+                oldest.push(chunk.segment);
+            }
+        }
+        oldest.into_iter().any(|segment| self.drop_segment(now, segment))
+    }
+
+    fn drop_segment(&mut self, now: Moment, segment: u64) -> bool {
+        let before = self.index.owed_in(segment);
+        let chunks = self.index.chunks().filter(|(_, chunk)| chunk.segment == segment);
+        let chunks: Vec<(Sequence, u32)> = chunks.map(|(key, chunk)| (key, chunk.len())).collect();
+        for (key, places) in chunks {
+            self.give_up_places(key, 0, places, DropReason::JournalFull);
+        }
+        let after = self.index.owed_in(segment);
+        if after > 0 && after < before && self.compaction.is_none() {
+            self.compact(now, segment);
+        }
+        self.retire();
+        after < before
+    }
+
+    /// Gives up what is owed of a chunk from place `from` up to place `to`, which is not among them, but for what was
+    /// handed out.
+    fn give_up_places(&mut self, key: Sequence, from: u32, to: u32, reason: DropReason) {
+        let consumers: Vec<ConsumerId> = self.index.queues().map(|(consumer, _)| consumer).collect();
+        for consumer in consumers {
+            let owed = self.index.owed_in_chunk(consumer, key, from, to);
+            if owed.is_empty() {
+                continue;
+            }
+            let (loaded_through, assigned) = self.handed_out(consumer);
+            let is_out = |sequence: &Sequence| *sequence <= loaded_through || assigned.contains(sequence);
+            for run in owed.split(is_out) {
+                self.give_up(consumer, run, reason);
+            }
+        }
+    }
+
+    /// Up to where a consumer has loaded, and which deliveries have packet identifiers.
+    fn handed_out(&self, consumer: ConsumerId) -> (Sequence, BTreeSet<Sequence>) {
+        let loaded_through = self.index.queue(consumer).map_or(Sequence::ZERO, |queue| queue.loaded_through);
+        let session = self.state.sessions.get(&consumer).map(|session| &session.assigned);
+        let assigned = session.or_else(|| self.state.uplinks.get(&consumer).map(|uplink| &uplink.assigned));
+        let assigned = assigned.into_iter().flat_map(|assigned| assigned.values());
+        (loaded_through, assigned.map(|assigned| assigned.sequence).collect())
+    }
+
+    /// Gives up what is older than `max_age`.
+    fn drop_aged(&mut self, now: &Moment) {
+        let Some(max_age) = self.options.max_age else { return };
+        let is_old = |accepted_at: &Moment| now.since(accepted_at).is_some_and(|age| age > max_age);
+        let old = self.index.chunks().take_while(|(_, chunk)| is_old(&chunk.oldest));
+        let keys: Vec<Sequence> = old.map(|(key, _)| key).collect();
+        for key in keys {
+            let Some(chunk) = self.index.chunk(key) else { continue };
+            let (from, mut to) = (chunk.aged, chunk.aged);
+            let last = chunk.len().min(from.saturating_add(AGED_AT_ONCE));
+            let places: Vec<Location> = (from..last).filter_map(|place| chunk.location(place)).collect();
+            let mut block = Block::default();
+            let mut oldest = None;
+            for location in places {
+                oldest = self.accepted_at(location, &mut block);
+                if !oldest.as_ref().is_none_or(is_old) {
+                    break;
+                }
+                to += 1;
+            }
+            if let Some(chunk) = self.index.chunk_mut(key) {
+                chunk.aged = to;
+                chunk.oldest = oldest.unwrap_or(chunk.oldest);
+            }
+            self.give_up_places(key, from, to, DropReason::TooOld);
+        }
+    }
+}
+
+impl Compaction {
+    fn is_complete(&self) -> bool {
+        self.moved.len() == self.expected
+    }
+
+    /// Copies that are on disk and not yet counted lie here or later.
+    fn first_destination(&self) -> Option<u64> {
+        self.moved.first().map(|(_, location, _)| location.segment)
+    }
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}

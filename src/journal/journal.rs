@@ -1,0 +1,183 @@
+//! The journal itself: what it holds, and how records come in.
+
+use super::codec::Entry;
+use super::compact::Compaction;
+use super::disk::Disk;
+use super::index::Index;
+use super::options::Options;
+use super::pending::Pending;
+use super::recover::{self, Found};
+use super::segments::Segments;
+use super::types::{Backlog, Event, OpenError, Recovery, Sizes, Status, Writer};
+use crate::durable::{ConsumerId, DropReason, JournalHealth, Record, Sequence, State, Ticket, Urgency};
+use crate::time::{Instant, Moment};
+
+/// The journal of one gateway. See the module for what lies on disk.
+#[derive(Debug)]
+pub struct Journal<D> {
+    pub(super) disk: D,
+    pub(super) options: Options,
+    pub(super) segments: Segments,
+    /// What the records on disk say.
+    pub(super) state: State,
+    /// Where what is owed lies. Knows what is settled as soon as it is appended: that is true whether it comes to
+    /// disk or not.
+    pub(super) index: Index,
+    pub(super) pending: Pending,
+    pub(super) compaction: Option<Compaction>,
+    pub(super) next_commit: u64,
+    pub(super) last_appended: Sequence,
+    pub(super) health: JournalHealth,
+    /// After a commit that failed: when to try again.
+    pub(super) retry_at: Option<Instant>,
+    /// When the disk may have room again.
+    pub(super) room_at: Option<Instant>,
+    pub(super) checkpoint_bytes: u64,
+    pub(super) written_since_checkpoint: u64,
+    /// What is to be told at the next opportunity.
+    pub(super) events: Vec<Event>,
+    pub(super) commits: u64,
+    pub(super) written_bytes: u64,
+    pub(super) readings_committed: u64,
+}
+
+impl<D: Disk> Journal<D> {
+    /// Opens the journal that lies on `disk`, or begins one. Reads only, but for giving unreadable files another name:
+    /// the first commit writes, to a segment of its own.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; nothing was written then.
+    pub fn open(mut disk: D, options: Options, now: Moment) -> Result<(Journal<D>, Recovery), OpenError> {
+        let _ = now;
+        options.check()?;
+        let Found { state, index, segments, next_commit, report } = recover::recover(&mut disk)?;
+        for name in &report.unreadable_files {
+            // Out of the way, for somebody to look at. Should it fail, it is tried again at the next start.
+            let _ = disk.rename(name, &format!("{name}.unreadable"));
+        }
+        let queues = index.queues().filter(|(_, queue)| queue.messages() > 0);
+        let queued = queues.map(|(consumer, queue)| (consumer, queue.last_queued())).collect();
+        let recovery = Recovery { state: state.clone(), queued, report };
+        let journal = Journal {
+            disk,
+            options,
+            segments,
+            last_appended: state.last_sequence,
+            state,
+            index,
+            pending: Pending::default(),
+            compaction: None,
+            next_commit,
+            health: JournalHealth::default(),
+            retry_at: None,
+            room_at: None,
+            checkpoint_bytes: 0,
+            written_since_checkpoint: 0,
+            events: Vec::new(),
+            commits: 0,
+            written_bytes: 0,
+            readings_committed: 0,
+        };
+        Ok((journal, recovery))
+    }
+
+    /// Takes a record into memory. Consecutive records of one writer with one ticket are on disk together or
+    /// not at all.
+    ///
+    /// # Panics
+    /// When the sequence of a kept message is not above all before it.
+    pub fn append(&mut self, now: Moment, writer: Writer, ticket: Ticket, urgency: Urgency, record: Record) {
+        match &record {
+            Record::Kept { sequence, .. } => {
+                assert!(*sequence > self.last_appended, "sequence {sequence} was given twice");
+                self.last_appended = *sequence;
+            }
+            Record::Done { consumer, sequence } | Record::Dropped { consumer, sequence, .. } => {
+                self.settle(*consumer, *sequence);
+            }
+            _ => {}
+        }
+        self.pending.append(now.monotonic, (writer, ticket), urgency, record);
+    }
+
+    pub(super) fn settle(&mut self, consumer: ConsumerId, sequence: Sequence) -> bool {
+        self.index.settle(consumer, sequence) || self.pending.settle(consumer, sequence)
+    }
+
+    /// Gives up deliveries of one consumer that are on disk, all for one reason. `sequences` ascend, and nothing else
+    /// that is owed to it lies between them.
+    pub(super) fn give_up(&mut self, consumer: ConsumerId, sequences: &[Sequence], reason: DropReason) {
+        let (Some(first), Some(last)) = (sequences.first().copied(), sequences.last().copied()) else {
+            return;
+        };
+        let settled = sequences.iter().filter(|sequence| self.index.settle(consumer, **sequence));
+        let count = u64::try_from(settled.count()).unwrap_or(u64::MAX);
+        if count > 0 {
+            self.pending.note(Entry::DroppedRange { consumer, first, last, count, reason });
+            self.events.push(Event::Dropped { consumer, count, reason });
+        }
+    }
+
+    /// When to call [`Journal::commit`]; `None` while nothing waits.
+    #[must_use]
+    pub fn next_commit(&self) -> Option<Instant> {
+        let since = self.pending.since?;
+        let due = if self.pending.awaited || self.commit_is_large() {
+            since
+        } else {
+            since + self.options.commit_interval
+        };
+        Some(self.retry_at.map_or(due, |retry| retry.max(due)))
+    }
+
+    /// Whether what waits is enough for a commit that should not grow any more.
+    #[must_use]
+    pub fn commit_is_large(&self) -> bool {
+        self.pending.bytes() >= self.options.commit_bytes
+    }
+
+    /// The figures that are cheap to ask for at any time.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            file_bytes: self.segments.file_bytes(),
+            written_bytes: self.written_bytes,
+            readings_committed: self.readings_committed,
+        }
+    }
+
+    /// What is in the journal now.
+    pub fn status(&mut self) -> Status {
+        let queues = self.index.queues().filter(|(_, queue)| queue.messages() > 0);
+        let mut backlogs: Vec<(ConsumerId, Backlog)> = queues
+            .map(|(consumer, queue)| {
+                let bytes = queue.bytes(&self.index);
+                (consumer, Backlog { messages: queue.messages(), bytes, oldest: None })
+            })
+            .collect();
+        for (consumer, backlog) in &mut backlogs {
+            backlog.oldest = self.oldest(*consumer);
+        }
+        Status {
+            health: self.health,
+            sizes: self.sizes(),
+            used_bytes: self.segments.used_bytes(),
+            uncommitted_bytes: u64::try_from(self.pending.bytes()).unwrap_or(u64::MAX),
+            commits: self.commits,
+            last_committed: self.state.last_sequence,
+            backlogs: backlogs.into_iter().collect(),
+        }
+    }
+
+    /// Gives the disk back. What was not committed is gone.
+    pub fn into_disk(self) -> D {
+        self.disk
+    }
+
+    pub(super) fn set_health(&mut self, health: JournalHealth) {
+        if self.health != health {
+            self.health = health;
+            self.events.push(Event::Health(health));
+        }
+    }
+}

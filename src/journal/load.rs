@@ -1,0 +1,158 @@
+//! Reading back what is owed: from disk, or from what waits to be written.
+
+use super::codec::{entry_length, kept_body, read_kept, read_kept_head};
+use super::disk::Disk;
+use super::index::Location;
+use super::journal::Journal;
+use super::types::{Alarm, Event, Load, Loaded};
+use crate::durable::{ConsumerId, DropReason, LoadedDelivery, Record, Sequence};
+use crate::time::Moment;
+
+/// Bytes read at once: a few dozen readings.
+const BLOCK_BYTES: usize = 16 * 1024;
+
+/// The last bytes that were read, so that neighbours are read once.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    segment: u64,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl<D: Disk> Journal<D> {
+    /// Fetches what is owed to a consumer.
+    pub fn load(&mut self, request: &Load) -> Loaded {
+        let mut loaded =
+            Loaded { consumer: request.consumer, deliveries: Vec::new(), through: self.state.last_sequence };
+        let cut = self.load_from_disk(request, &mut loaded) || {
+            !request.committed_only && self.load_from_memory(request, &mut loaded)
+        };
+        if !cut && !request.committed_only {
+            loaded.through = self.last_appended;
+        }
+        let last = loaded.deliveries.last().map(|last| last.sequence);
+        if cut {
+            loaded.through = last.unwrap_or(request.after);
+        }
+        if let (Some(queue), Some(last)) = (self.index.queue_mut(request.consumer), last) {
+            queue.loaded_through = queue.loaded_through.max(last);
+        }
+        loaded
+    }
+
+    /// Whether the request's bounds cut it short.
+    fn load_from_disk(&mut self, request: &Load, loaded: &mut Loaded) -> bool {
+        // One more than may be given, to know whether there is more.
+        let owed = self.index.owed_after(request.consumer, request.after);
+        let owed: Vec<(Sequence, Location)> = owed.take(request.max_messages.max(1) + 1).collect();
+        let mut block = Block::default();
+        let mut bytes = 0;
+        for (sequence, location) in owed {
+            if loaded.deliveries.len() >= request.max_messages.max(1) {
+                return true;
+            }
+            match self.read_delivery(request.consumer, sequence, location, &mut block) {
+                Ok((delivery, entry_bytes)) => {
+                    bytes += entry_bytes;
+                    if bytes > request.max_bytes && !loaded.deliveries.is_empty() {
+                        return true;
+                    }
+                    loaded.deliveries.push(delivery);
+                }
+                Err(error) => {
+                    let segment = location.segment;
+                    self.events.push(Event::Alarm(Alarm::Unreadable { sequence, segment, error }));
+                    self.give_up(request.consumer, &[sequence], DropReason::Damaged);
+                }
+            }
+        }
+        false
+    }
+
+    fn load_from_memory(&self, request: &Load, loaded: &mut Loaded) -> bool {
+        let mut bytes = 0;
+        for (delivery, entry_bytes) in self.pending.owed_after(request.consumer, request.after) {
+            bytes += entry_bytes;
+            let is_full = bytes > request.max_bytes && !loaded.deliveries.is_empty();
+            if is_full || loaded.deliveries.len() >= request.max_messages.max(1) {
+                return true;
+            }
+            loaded.deliveries.push(delivery);
+        }
+        false
+    }
+
+    fn read_delivery(
+        &mut self,
+        consumer: ConsumerId,
+        sequence: Sequence,
+        location: Location,
+        block: &mut Block,
+    ) -> Result<(LoadedDelivery, usize), String> {
+        let body = self.read_body(location, block)?;
+        let entry_bytes = body.len();
+        let record = read_kept(body).map_err(|malformed| malformed.to_string())?;
+        let Record::Kept { sequence: found, message, deliveries } = record else {
+            return Err("it is no message".into());
+        };
+        let delivery = deliveries.into_iter().find(|delivery| delivery.consumer == consumer);
+        match delivery.filter(|_| found == sequence) {
+            Some(delivery) => Ok((LoadedDelivery { sequence, delivery, message }, entry_bytes)),
+            None => Err(format!("message {found} stands there")),
+        }
+    }
+
+    /// The body of the message at `location`, proved by its checksum.
+    pub(super) fn read_body<'a>(
+        &mut self,
+        location: Location,
+        block: &'a mut Block,
+    ) -> Result<&'a [u8], String> {
+        if !block.has_entry(location) {
+            self.fill(block, location, BLOCK_BYTES)?;
+            let length = entry_length(block.at(location)).map_err(|malformed| malformed.to_string())?;
+            if length > block.bytes.len() {
+                self.fill(block, location, length)?;
+            }
+        }
+        kept_body(block.at(location)).map_err(|malformed| malformed.to_string())
+    }
+
+    fn fill(&mut self, block: &mut Block, location: Location, wanted: usize) -> Result<(), String> {
+        let segment = self.segments.needed.get(&location.segment).ok_or("its segment is gone")?;
+        let offset = u64::from(location.offset);
+        let rest = usize::try_from(segment.end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        block.bytes.resize(wanted.min(rest), 0);
+        let read = self.disk.read_at(&segment.slot.name, offset, &mut block.bytes);
+        block.bytes.truncate(read.as_ref().copied().unwrap_or(0));
+        (block.segment, block.offset) = (location.segment, offset);
+        read.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    /// When the oldest message that a consumer is owed was accepted.
+    pub(super) fn oldest(&mut self, consumer: ConsumerId) -> Option<Moment> {
+        let (_, location) = self.index.owed_after(consumer, Sequence::ZERO).next()?;
+        self.accepted_at(location, &mut Block::default())
+    }
+
+    pub(super) fn accepted_at(&mut self, location: Location, block: &mut Block) -> Option<Moment> {
+        let head = read_kept_head(self.read_body(location, block).ok()?).ok()?;
+        Some(head.accepted_at)
+    }
+}
+
+impl Block {
+    /// What is there from `location` on.
+    fn at(&self, location: Location) -> &[u8] {
+        let start = u64::from(location.offset).checked_sub(self.offset);
+        let start = start.filter(|_| self.segment == location.segment);
+        let start = start.and_then(|start| usize::try_from(start).ok());
+        start.and_then(|start| self.bytes.get(start..)).unwrap_or_default()
+    }
+
+    /// Whether the entry that begins at `location` is all there.
+    fn has_entry(&self, location: Location) -> bool {
+        let there = self.at(location);
+        entry_length(there).is_ok_and(|length| length <= there.len())
+    }
+}

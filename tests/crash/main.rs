@@ -1,0 +1,14 @@
+//! The journal against disks that crash, tear, fail, fill up and rot; and on real files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says how to repeat it"
+)]
+
+#[path = "../simulation/crash_disk.rs"]
+mod crash_disk;
+mod model;
+mod world;
