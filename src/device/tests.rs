@@ -220,7 +220,7 @@ fn the_reference_names_every_key_in_its_section() {
         let named = sections.iter().any(|(heading, _)| heading.contains(&format!("[{table}]")));
         assert!(named, "no section for {table}");
     }
-    for name in super::checksum::ChecksumKind::names() {
+    for name in checksum::ChecksumKind::names() {
         assert!(reference.contains(&format!("`{name}`")), "the reference does not name {name}");
     }
 }

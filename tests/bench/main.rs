@@ -1,8 +1,8 @@
 //! What the gateway costs, measured on this machine in one run:
 //! `cargo test --release --test bench -- --ignored --nocapture`.
 //!
-//! Two figures that matter: from the bytes of a sensor to a cloud's acknowledgement, and the embedded broker beside
-//! Debian's mosquitto. The load comes from this process, over loopback; with two cores it competes with what is
+//! Figures that matter: a sensor's bytes until they are a reading, and until a cloud acknowledges it; the embedded
+//! broker beside Debian's mosquitto. The load comes from this process, over loopback; with two cores it competes with what is
 //! measured, which is why CPU seconds of the server are printed beside the rate.
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +16,7 @@
 
 mod broker;
 mod cloud;
+mod decoding;
 mod load;
 #[path = "../lab/process.rs"]
 #[allow(dead_code, reason = "made for the lab")]
@@ -34,4 +35,10 @@ mod usage;
 fn what_it_costs() {
     readings::print();
     broker::print();
+}
+
+#[test]
+#[ignore = "wants a quiet machine: cargo test --release --test bench decoding -- --ignored --nocapture"]
+fn what_decoding_costs() {
+    decoding::print();
 }

@@ -19,6 +19,17 @@ pub(in crate::device) enum ValueKind {
     Text,
 }
 
+/// Raw number x scale + summand, rounded to the digits that are meant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::device) struct Arithmetic {
+    scale: f64,
+    add: f64,
+    /// Digits behind the point, where the profile says so.
+    decimals: Option<u8>,
+    /// Digits behind the point of the scale, and of the summand.
+    digits: (u8, u8),
+}
+
 /// What a raw value means.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::device) struct Meaning {
@@ -28,18 +39,34 @@ pub(in crate::device) struct Meaning {
     pub(in crate::device) unit: Option<Unit>,
     /// As which kind of value.
     pub(in crate::device) kind: ValueKind,
-    /// The raw number is multiplied by this...
-    pub(in crate::device) scale: f64,
-    /// ...and then this is added.
-    pub(in crate::device) add: f64,
-    /// Digits behind the point; `None`: as many as raw number, scale and summand have.
-    pub(in crate::device) decimals: Option<u8>,
+    /// From the raw number to the value.
+    pub(in crate::device) arithmetic: Arithmetic,
     /// Raw numbers that say that there is no value.
     pub(in crate::device) absent: Vec<f64>,
     /// The least value that the device can mean.
     pub(in crate::device) min: Option<f64>,
     /// The greatest value that the device can mean.
     pub(in crate::device) max: Option<f64>,
+}
+
+impl Arithmetic {
+    /// Digits behind the point that nobody names are as many as raw number, scale and summand have.
+    pub(in crate::device) fn new(scale: f64, add: f64, decimals: Option<u8>) -> Arithmetic {
+        Arithmetic { scale, add, decimals, digits: (number::decimals_of(scale), number::decimals_of(add)) }
+    }
+
+    fn apply(&self, raw: f64) -> f64 {
+        let as_it_is = self.scale == 1.0 && self.add == 0.0;
+        if as_it_is && self.decimals.is_none() {
+            return raw;
+        }
+        let decimals = self.decimals.unwrap_or_else(|| {
+            let raw_digits = if raw.fract() == 0.0 { 0 } else { number::decimals_of(raw) };
+            let (scale_digits, add_digits) = self.digits;
+            raw_digits.saturating_add(scale_digits).max(add_digits)
+        });
+        number::round(raw * self.scale + self.add, decimals)
+    }
 }
 
 impl Meaning {
@@ -49,9 +76,7 @@ impl Meaning {
             name,
             unit: None,
             kind: ValueKind::Plain,
-            scale: 1.0,
-            add: 0.0,
-            decimals: None,
+            arithmetic: Arithmetic::new(1.0, 0.0, None),
             absent: Vec::new(),
             min: None,
             max: None,
@@ -69,7 +94,7 @@ impl Meaning {
             ValueKind::Switch => return self.switch(raw != 0.0, to),
             ValueKind::Text => return to.put(&self.name, Value::Text(raw.to_string().into()), None),
         }
-        let value = self.convert(raw);
+        let value = self.arithmetic.apply(raw);
         if self.min.is_some_and(|min| value < min) || self.max.is_some_and(|max| value > max) {
             let detail = format!("{} is {value}, the device measures {}", self.name.as_str(), self.range());
             return to.problem(ProblemKind::OutOfRange, detail);
@@ -118,18 +143,6 @@ impl Meaning {
         let shown: String = text.chars().take(40).collect();
         let detail = format!("{} must be {wanted}, the device says {shown:?}", self.name.as_str());
         to.problem(ProblemKind::NotANumber, detail);
-    }
-
-    fn convert(&self, raw: f64) -> f64 {
-        let as_it_is = self.scale == 1.0 && self.add == 0.0;
-        if as_it_is && self.decimals.is_none() {
-            return raw;
-        }
-        let decimals = self.decimals.unwrap_or_else(|| {
-            let raw_decimals = if raw.fract() == 0.0 { 0 } else { number::decimals_of(raw) };
-            raw_decimals.saturating_add(number::decimals_of(self.scale)).max(number::decimals_of(self.add))
-        });
-        number::round(raw * self.scale + self.add, decimals)
     }
 
     fn range(&self) -> String {

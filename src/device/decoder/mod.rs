@@ -13,7 +13,7 @@ pub(super) use binary::{Binary, BinaryField};
 pub(super) use csv::Csv;
 pub(super) use json::{Json, JsonField, Path};
 pub(super) use key_value::{KeyValue, KeyValueField};
-pub(super) use meaning::{Meaning, ValueKind};
+pub(super) use meaning::{Arithmetic, Meaning, ValueKind};
 pub(super) use pattern::{Pattern, PatternField};
 
 use smallvec::SmallVec;

@@ -7,8 +7,8 @@ use super::error::{Mistakes, did_you_mean};
 use super::framing::number_type;
 use super::schema;
 use crate::device::decoder::{
-    Binary, BinaryField, Csv, Decoder, Json, JsonField, KeyValue, KeyValueField, Meaning, Path, Pattern,
-    PatternField, ValueKind,
+    Arithmetic, Binary, BinaryField, Csv, Decoder, Json, JsonField, KeyValue, KeyValueField, Meaning, Path,
+    Pattern, PatternField, ValueKind,
 };
 use crate::device::framer::{Framing, LengthRule};
 use crate::device::number::{NumberType, Position};
@@ -116,9 +116,11 @@ fn meaning(field: &schema::Field, usual: ValueKind, mistakes: &mut Mistakes<'_>)
     Some(Meaning {
         kind,
         unit: field.unit.as_deref().map(|unit| Unit(unit.into())),
-        scale: field.scale.as_ref().map_or(1.0, |scale| *scale.get_ref()),
-        add: field.add.as_ref().map_or(0.0, |add| *add.get_ref()),
-        decimals: field.decimals.as_ref().map(|decimals| *decimals.get_ref()),
+        arithmetic: Arithmetic::new(
+            field.scale.as_ref().map_or(1.0, |scale| *scale.get_ref()),
+            field.add.as_ref().map_or(0.0, |add| *add.get_ref()),
+            field.decimals.as_ref().map(|decimals| *decimals.get_ref()),
+        ),
         absent: field.absent.clone(),
         min,
         max: field.max,
