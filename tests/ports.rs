@@ -7,8 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use rustix::termios::{ControlModes, LocalModes};
@@ -44,6 +45,7 @@ impl Served {
     }
 
     fn with(profile: Arc<Profile>) -> Served {
+        keep_logs();
         let folder = tempfile::tempdir().unwrap();
         let (sender, inbox) = mpsc::channel(1024);
         let counters = Arc::new(Counters::default());
@@ -237,4 +239,60 @@ async fn two_gateways_do_not_share_a_port() {
     assert_eq!(first.state().await["t"], 1.0);
     assert_eq!(second.counters.now().opened, 0);
     assert!(Path::new(&second.port()).exists());
+}
+
+thread_local! {
+    /// What was logged on this thread: each test has one of its own.
+    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes to the log of its thread.
+struct ThreadLog;
+
+impl std::io::Write for ThreadLog {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.with_borrow_mut(|log| log.extend(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One subscriber for all tests, before anything is logged.
+fn keep_logs() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing_subscriber::fmt().with_ansi(false).with_writer(|| ThreadLog).init());
+}
+
+/// The lines logged on this thread since the last call.
+fn logged() -> Vec<String> {
+    let text = String::from_utf8(LOG.take()).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_log_has_one_line_for_each_change_and_none_for_each_attempt() {
+    let mut served = Served::new("json-lines", &Options::default());
+    assert_eq!(served.presence().await, "offline");
+    // Long enough for several attempts: 100, 200 and 400 ms apart.
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    let lines = logged();
+    assert!(lines.len() == 1 && lines[0].contains("is not there: is it plugged in?"), "{lines:#?}");
+
+    let mut pty = Pty::open().unwrap();
+    pty.link(&served.port()).unwrap();
+    pty.write_all(b"{\"t\":1}\n").await.unwrap();
+    assert_eq!(served.presence().await, "online");
+    let lines = logged();
+    assert!(
+        lines.len() == 2 && lines[0].contains("port opened") && lines[1].contains("online"),
+        "{lines:#?}"
+    );
+
+    drop(pty);
+    assert_eq!(served.presence().await, "offline");
+    let lines = logged();
+    assert!(!lines.is_empty() && lines[0].contains("port lost: unplugged; it is opened again"), "{lines:#?}");
 }

@@ -75,3 +75,34 @@ fn group_name(gid: u32) -> Option<String> {
         (parts.nth(1)?.parse() == Ok(gid)).then(|| name.to_owned())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(kind: ErrorKind) -> tokio_serial::Error {
+        tokio_serial::Error::new(kind, "the system's own words")
+    }
+
+    #[test]
+    fn each_way_to_fail_says_what_to_do() {
+        let help = |path: &str, kind| help(Path::new(path), &error(kind));
+        let missing = help("/dev/no-such-port", ErrorKind::Io(io::ErrorKind::NotFound));
+        assert!(missing.contains("is it plugged in? `tidegate scan`"), "{missing}");
+        let busy = help("/dev/no-such-port", ErrorKind::NoDevice);
+        assert!(busy.contains("used by another program: `fuser -v /dev/no-such-port`"), "{busy}");
+        let refused = help("/etc/passwd", ErrorKind::Io(io::ErrorKind::PermissionDenied));
+        assert!(refused.contains("/etc/passwd may not be opened: "), "{refused}");
+        assert!(help("/etc/passwd", ErrorKind::Unknown).contains("is no serial port"));
+        assert!(
+            help("/dev/no-such-port", ErrorKind::Unknown)
+                .contains("cannot be opened: the system's own words")
+        );
+    }
+
+    #[test]
+    fn a_group_is_found_by_its_number() {
+        assert_eq!(group_name(0).as_deref(), Some("root"));
+        assert_eq!(group_name(4_000_000_000), None);
+    }
+}
