@@ -55,6 +55,9 @@ pub const UPLINK_UNSENT_BYTES: u32 = 128 * 1024;
 pub const UPLINK_ADDRESS_DEADLINE: Duration = Duration::from_secs(5);
 /// How long saying good-bye to an uplink's server may take.
 pub const UPLINK_GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
+/// QoS 2 publishes open towards a server of 3.1.1, which cannot say how many it takes: mosquitto takes 20, and lets
+/// more wait without a word.
+pub const UPLINK_QOS_2_WINDOW_3_1_1: usize = 20;
 /// Filters in one SUBSCRIBE of an uplink; some clouds refuse more.
 pub const UPLINK_SUBSCRIBE_FILTERS: usize = 8;
 /// How long opening a connection to an uplink's server may take, all its addresses together.

@@ -6,7 +6,10 @@ use super::link::Server;
 use super::publication::{has_expired, publish, with_identifier};
 use super::window::{Parcel, Step};
 use crate::durable::{DropReason, LoadedDelivery, MessageBody, Record, Sequence, Urgency};
-use crate::mqtt::{Acknowledgement, Packet, PacketIdentifier, PublishQoS, QoS, ReasonCode, encoded_len};
+use crate::limits::UPLINK_QOS_2_WINDOW_3_1_1;
+use crate::mqtt::{
+    Acknowledgement, Packet, PacketIdentifier, ProtocolVersion, PublishQoS, QoS, ReasonCode, encoded_len,
+};
 use crate::time::Moment;
 
 impl Forwarder {
@@ -100,7 +103,10 @@ impl Forwarder {
         while self.window.has_room() {
             let Some(next) = self.backlog.peek() else { break };
             let qos = next.loaded.delivery.qos.min(server.maximum_qos);
-            if qos == QoS::AtMostOnce && batch_ticket.is_some() {
+            let full = qos == QoS::ExactlyOnce
+                && self.options.version != ProtocolVersion::V5
+                && self.window.len() >= UPLINK_QOS_2_WINDOW_3_1_1;
+            if full || (qos == QoS::AtMostOnce && batch_ticket.is_some()) {
                 break;
             }
             let Some(owed) = self.backlog.take() else { break };

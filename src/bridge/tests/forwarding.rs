@@ -312,6 +312,19 @@ fn towards_3_1_1_nothing_of_5_0_is_sent() {
 }
 
 #[test]
+fn towards_3_1_1_no_more_is_open_at_qos_2_than_a_silent_server_takes() {
+    let mut world = World::with(|options| {
+        version_3(options);
+        options.window = 1000;
+    });
+    world.connect();
+    world.keep(200, QoS::ExactlyOnce);
+    world.settle();
+    assert_eq!(world.cloud.most_open, 20);
+    assert_eq!(world.cloud.numbers(), (1..=200).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_load_that_finds_nothing_is_not_repeated() {
     let mut world = World::new();
     world.connect();
