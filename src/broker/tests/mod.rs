@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod backlog;
+mod chaos;
 mod delivery;
 mod durability;
 mod endings;

@@ -13,7 +13,8 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use crate::broker::{
-    Broker, ConnectionId, Event, Input, Output, Peer, PublishFrame, Renderer, SourceId, UplinkRules,
+    Broker, CloseReason, ConnectionId, Event, Input, Output, Peer, PublishFrame, Renderer, SourceId,
+    UplinkRules,
 };
 use crate::durable::{
     Boots, ConsumerId, Delivery, DropReason, JournalHealth, LoadedDelivery, Message, MessageBody, Record,
@@ -47,8 +48,15 @@ pub(super) struct World {
 
 struct Client {
     version: ProtocolVersion,
-    heard: Vec<String>,
+    heard: Vec<Heard>,
     unwritten: usize,
+}
+
+/// What a client notices.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Heard {
+    Packet(Packet),
+    Closed(CloseReason),
 }
 
 /// What was appended, and what is owed because of it.
@@ -143,12 +151,14 @@ impl World {
     fn carry_out(&mut self, out: &mut Vec<Output>) {
         for output in out.drain(..) {
             match output {
-                Output::Send { connection, packet } => self.client(connection).heard.push(said(&packet)),
+                Output::Send { connection, packet } => {
+                    self.client(connection).heard.push(Heard::Packet(packet));
+                }
                 Output::SendPublish { connection, frame, packet_identifier, dup } => {
                     self.deliver(connection, &frame, packet_identifier, dup);
                 }
                 Output::Close { connection, reason } => {
-                    self.client(connection).heard.push(format!("closed {reason:?}"));
+                    self.client(connection).heard.push(Heard::Closed(reason));
                     self.inputs.push_back(Input::Closed { connection });
                 }
                 Output::Append { ticket, urgency, record } => {
@@ -186,7 +196,7 @@ impl World {
         let client = self.client(connection);
         let mut decoder = Decoder::of_server(client.version, usize::MAX);
         let (packet, _) = decoder.decode(&mut bytes).expect("well-formed").expect("whole");
-        client.heard.push(said(&packet));
+        client.heard.push(Heard::Packet(packet));
         client.unwritten += frame.bytes.len();
         if self.writes {
             self.write(connection);
@@ -314,6 +324,16 @@ impl World {
 
     /// What a client heard since it was asked last.
     pub(super) fn heard(&mut self, connection: ConnectionId) -> Vec<String> {
+        let heard = self.take_heard(connection);
+        let line = |heard: Heard| match heard {
+            Heard::Packet(packet) => said(&packet),
+            Heard::Closed(reason) => format!("closed {reason:?}"),
+        };
+        heard.into_iter().map(line).collect()
+    }
+
+    /// The same as it came.
+    pub(super) fn take_heard(&mut self, connection: ConnectionId) -> Vec<Heard> {
         std::mem::take(&mut self.client(connection).heard)
     }
 
