@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::clock::Clock;
 use crate::config::{self, Config, Overrides};
-use crate::disk::Clock;
 use crate::gateway::Gateway;
 
 /// A broker that plays the cloud.

@@ -1,7 +1,6 @@
 //! Everything that takes part in the demo, set up, played and taken down.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,9 +13,8 @@ use super::tally::{Score, Tally};
 use crate::adapter::simulated::{Kind, Simulated};
 use crate::cli::mqtt::{Happened, Link, Target};
 use crate::cli::terminal::say;
-use crate::clock;
+use crate::clock::Clock;
 use crate::config::{self, Overrides};
-use crate::disk::Clock;
 use crate::gateway::Gateway;
 use crate::mqtt::QoS;
 
@@ -54,9 +52,13 @@ struct Audience {
 
 impl Stage {
     pub(super) fn new(folder: &Path) -> Stage {
-        let clock = clock::Clock::system();
-        let clock: Clock = Arc::new(move || clock.now());
-        Stage { folder: folder.to_owned(), clock, cloud: None, sensors: Vec::new(), gateway: None }
+        Stage {
+            folder: folder.to_owned(),
+            clock: Clock::system(),
+            cloud: None,
+            sensors: Vec::new(),
+            gateway: None,
+        }
     }
 
     /// Plays the script to its end.
@@ -99,7 +101,7 @@ impl Stage {
 
     /// Everything in the order in which nothing can be missed: the cloud, who watches it, the gateway, its sensors.
     async fn set_up(&mut self) -> anyhow::Result<Audience> {
-        let cloud = Cloud::start(&self.folder, Arc::clone(&self.clock)).await?;
+        let cloud = Cloud::start(&self.folder, self.clock.clone()).await?;
         let server = cloud.address();
         self.cloud = Some(cloud);
         let at_the_cloud = subscribed(server, 3600).await?;
@@ -108,7 +110,7 @@ impl Stage {
             vec!["listener.1.address=127.0.0.1:0".to_owned(), format!("uplink.cloud.url=mqtt://{server}")];
         let overrides = Overrides { settings, ..Overrides::default() };
         let loaded = config::parse(CONFIGURATION, &self.folder.join("demo.toml"), &overrides)?;
-        let mut gateway = Gateway::start(&loaded.config, Arc::clone(&self.clock)).await?;
+        let mut gateway = Gateway::start(&loaded.config, self.clock.clone()).await?;
         let addresses = gateway.listening().await;
         self.gateway = Some(gateway);
         let address = *addresses.first().context("the gateway does not listen")?;
