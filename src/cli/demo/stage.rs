@@ -96,16 +96,25 @@ impl Stage {
         if audience.tally.strange > 0 {
             say(format_args!("{} states arrived that no sensor had sent", audience.tally.strange))?;
         }
+        anyhow::ensure!(
+            sent.iter().all(|(_, sent)| *sent > 0),
+            "a simulated sensor could not send: {sent:?}"
+        );
         Ok(audience.tally.score(&sent))
     }
 
-    /// Everything in the order in which nothing can be missed: the cloud, who watches it, the gateway, its sensors.
+    /// Everything in the order in which nothing can be missed: the cloud, who watches it, the sensors, the gateway.
     async fn set_up(&mut self) -> anyhow::Result<Audience> {
         let cloud = Cloud::start(&self.folder, self.clock.clone()).await?;
         let server = cloud.address();
         self.cloud = Some(cloud);
         let at_the_cloud = subscribed(server, 3600).await?;
 
+        // What they say before their ports are opened waits in the ports.
+        for (name, kind, every) in SENSORS {
+            let port = self.folder.join(format!("{name}.port"));
+            self.sensors.push((name, Simulated::start(kind, &port, 0, every)?));
+        }
         let settings =
             vec!["listener.1.address=127.0.0.1:0".to_owned(), format!("uplink.cloud.url=mqtt://{server}")];
         let overrides = Overrides { settings, ..Overrides::default() };
@@ -121,10 +130,6 @@ impl Stage {
             address.port()
         ))?;
 
-        for (name, kind, every) in SENSORS {
-            let port = self.folder.join(format!("{name}.port"));
-            self.sensors.push((name, Simulated::start(kind, &port, 0, every)?));
-        }
         let drop_one = std::env::var_os("TIDEGATE_DEMO_DROP_ONE").is_some_and(|value| value == "1");
         Ok(Audience {
             at_the_cloud,
