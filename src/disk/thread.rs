@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::client::{JournalHandle, Mailbox, Reply, Request};
 use super::counters::Counters;
 use crate::durable::JournalHealth;
-use crate::journal::{Alarm, Disk, Event, Journal, Writer};
+use crate::journal::{Alarm, Disk, Event, Journal, Load, Writer};
 use crate::limits::JOURNAL_REQUESTS;
 use crate::time::{Instant, Moment};
 
@@ -54,6 +54,7 @@ where
         clients: BTreeMap::new(),
         health: JournalHealth::default(),
         tended_at: None,
+        unanswered: Vec::new(),
     };
     let thread =
         std::thread::Builder::new().name("journal".into()).spawn(move || runtime.block_on(owner.run()))?;
@@ -69,6 +70,8 @@ struct Owner<D> {
     clients: BTreeMap<Writer, Arc<Mailbox>>,
     health: JournalHealth,
     tended_at: Option<Instant>,
+    /// Loads that the disk did not answer; at most one for each consumer, as they come.
+    unanswered: Vec<(Writer, Load)>,
 }
 
 enum Next {
@@ -140,16 +143,22 @@ impl<D: Disk> Owner<D> {
                     self.journal.append(now, writer, ticket, urgency, record);
                 }
             }
-            Request::Load { writer, load } => {
-                let loaded = self.journal.load(&load);
-                self.tell(writer, Reply::Loaded(loaded));
-            }
+            Request::Load { writer, load } => self.load(writer, load),
             Request::Status { answer } => {
                 let _ = answer.send(self.journal.status());
             }
             Request::Shutdown { answer } => return Next::Stop(Some(answer)),
         }
         Next::GoOn
+    }
+
+    fn load(&mut self, writer: Writer, load: Load) {
+        let loaded = self.journal.load(&load);
+        if self.journal.can_read() {
+            self.tell(writer, Reply::Loaded(loaded));
+        } else {
+            self.unanswered.push((writer, load));
+        }
     }
 
     fn commit_if_due(&mut self, now: Moment) {
@@ -170,6 +179,9 @@ impl<D: Disk> Owner<D> {
     fn tend_if_due(&mut self, now: Moment) {
         if self.tend_due() <= now.monotonic || self.journal.wants_tending(now) {
             self.tended_at = Some(now.monotonic);
+            for (writer, load) in std::mem::take(&mut self.unanswered) {
+                self.load(writer, load);
+            }
             let events = self.journal.tend(now);
             self.publish(events);
         }

@@ -22,6 +22,8 @@ use crate::time::Moment;
 const REFUSALS: u32 = 2;
 /// After a commit that failed everywhere.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// So much is written to the very first segment.
+const FIRST_SEGMENT_BYTES: u64 = 64 * 1024;
 /// How long nobody asks again for room that was not there.
 pub(super) const ROOM_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -77,7 +79,7 @@ impl<D: Disk> Journal<D> {
 
     /// One commit, of as much as fits: to the active segment, or to a new one when that is full or failed.
     fn commit_once(&mut self, now: Moment, news: &mut News) -> Result<(), Refusal> {
-        let room = self.segments.active().map_or(0, |active| usize::try_from(active.room()).unwrap_or(0));
+        let room = usize::try_from(self.room_in_active()).unwrap_or(0);
         let (items, bytes) = self.pending.fitting(room.saturating_sub(FRAME_HEADER_BYTES));
         if items > 0 {
             let Err(error) = self.write_to_active(bytes) else {
@@ -91,6 +93,14 @@ impl<D: Disk> Journal<D> {
         }
         self.segments.active = None;
         self.commit_to_new_segment(now, news)
+    }
+
+    /// The first segment of all is left early: until a second checkpoint is on disk, damage to the only one would
+    /// orphan everything.
+    fn room_in_active(&self) -> u64 {
+        let leave = self.segments.pinned_from() == 0;
+        let active = self.segments.active();
+        active.filter(|active| !leave || active.end < FIRST_SEGMENT_BYTES).map_or(0, Segment::room)
     }
 
     fn write_to_active(&mut self, bytes: usize) -> io::Result<()> {

@@ -6,10 +6,10 @@ use super::codec::Entry;
 use super::disk::Disk;
 use super::index::Location;
 use super::journal::Journal;
-use super::load::Block;
+use super::load::{Block, Unreadable};
 use super::options::WhenFull;
 use super::segments::{Segment, Slot};
-use super::types::{Alarm, Event};
+use super::types::Event;
 use crate::durable::{ConsumerId, DropReason, JournalHealth, Sequence};
 use crate::time::Moment;
 
@@ -139,23 +139,23 @@ impl<D: Disk> Journal<D> {
     /// Appends a copy of everything that is owed in a segment.
     fn compact(&mut self, now: Moment, from: u64) {
         let mut block = Block::default();
-        let mut expected = 0;
+        let mut copies = Vec::new();
         for (sequence, location) in self.index.live_in(from) {
             match self.read_body(location, &mut block) {
-                Ok(body) => {
-                    self.pending.copy(now.monotonic, sequence, body);
-                    expected += 1;
-                }
-                Err(error) => {
-                    self.events.push(Event::Alarm(Alarm::Unreadable { sequence, segment: from, error }));
+                Ok(body) => copies.push((sequence, body.to_vec())),
+                Err(Unreadable::Disk) => return,
+                Err(Unreadable::Damaged(error)) => {
                     for consumer in self.index.owners(sequence) {
-                        self.give_up(consumer, &[sequence], DropReason::Damaged);
+                        self.give_up_damaged(consumer, sequence, location, error.clone());
                     }
                 }
             }
         }
-        if expected > 0 {
-            self.compaction = Some(Compaction { from, expected, moved: Vec::new() });
+        if !copies.is_empty() {
+            self.compaction = Some(Compaction { from, expected: copies.len(), moved: Vec::new() });
+        }
+        for (sequence, body) in copies {
+            self.pending.copy(now.monotonic, sequence, &body);
         }
     }
 

@@ -14,6 +14,26 @@ pub struct FileEntry {
     pub bytes: u64,
 }
 
+/// How often a read is tried: what fails once may be a passing trouble of the bus.
+const READS: usize = 3;
+
+/// Reads, and tries again when that fails.
+pub(super) fn read_stubbornly<D: Disk>(
+    disk: &mut D,
+    name: &str,
+    offset: u64,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    let mut read = disk.read_at(name, offset, buffer);
+    for _ in 1..READS {
+        if read.is_ok() {
+            break;
+        }
+        read = disk.read_at(name, offset, buffer);
+    }
+    read
+}
+
 /// A folder that belongs to one journal alone.
 pub trait Disk {
     /// The files of the folder, in any order; files that are not the journal's may be among them.

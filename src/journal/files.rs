@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::disk::Disk;
+use super::disk::{Disk, read_stubbornly};
 use super::frame::{FORMAT_VERSION, HeaderFound, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::options::PAGE_BYTES;
 use super::segments::Slot;
 use super::types::OpenError;
 
@@ -34,7 +35,7 @@ pub(super) fn read_files<D: Disk>(disk: &mut D) -> Result<Files, OpenError> {
         let Some(number) = Slot::number(&entry.name) else { continue };
         files.last_number = files.last_number.max(number);
         let slot = Slot { name: entry.name, bytes: entry.bytes };
-        match read_header(disk, &slot)? {
+        match read_header(disk, &slot) {
             HeaderFound::Newer(found) => {
                 return Err(OpenError::NewerFormat { found, known: FORMAT_VERSION });
             }
@@ -54,14 +55,17 @@ pub(super) fn read_files<D: Disk>(disk: &mut D) -> Result<Files, OpenError> {
 
 /// The header, from its first or its second place: damage is local. Where a file was being used again when the power
 /// went they differ, and the younger one counts.
-fn read_header<D: Disk>(disk: &mut D, slot: &Slot) -> Result<HeaderFound, OpenError> {
+fn read_header<D: Disk>(disk: &mut D, slot: &Slot) -> HeaderFound {
     let mut at = |offset: u64| {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        disk.read_at(&slot.name, offset, &mut bytes).map(|_| SegmentHeader::decode(&bytes))
+        match read_stubbornly(disk, &slot.name, offset, &mut bytes) {
+            Ok(_) => SegmentHeader::decode(&bytes),
+            Err(_) => HeaderFound::Damaged,
+        }
     };
-    let first = at(0)?;
-    let second = at(SegmentHeader::tail_offset(slot.bytes))?;
-    Ok(match (first, second) {
+    let first = at(0);
+    let second = at(SegmentHeader::tail_offset(slot.bytes));
+    match (first, second) {
         (HeaderFound::Newer(version), _) | (_, HeaderFound::Newer(version)) => HeaderFound::Newer(version),
         (HeaderFound::Segment(first), HeaderFound::Segment(second)) => {
             HeaderFound::Segment(if second.ordinal > first.ordinal { second } else { first })
@@ -69,13 +73,23 @@ fn read_header<D: Disk>(disk: &mut D, slot: &Slot) -> Result<HeaderFound, OpenEr
         (HeaderFound::Segment(header), _) | (_, HeaderFound::Segment(header)) => HeaderFound::Segment(header),
         (HeaderFound::Blank, _) => HeaderFound::Blank,
         (HeaderFound::Damaged, _) => HeaderFound::Damaged,
-    })
+    }
 }
 
-/// A whole file; shorter than it should be when it was cut.
-pub(super) fn read_whole<D: Disk>(disk: &mut D, slot: &Slot) -> Result<Vec<u8>, OpenError> {
+/// A whole file; shorter than it should be when it was cut. Pages that cannot be read are zeros.
+pub(super) fn read_whole<D: Disk>(disk: &mut D, slot: &Slot) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(slot.bytes).unwrap_or(usize::MAX)];
-    let count = disk.read_at(&slot.name, 0, &mut bytes)?;
-    bytes.truncate(count);
-    Ok(bytes)
+    match read_stubbornly(disk, &slot.name, 0, &mut bytes) {
+        Ok(count) => bytes.truncate(count),
+        Err(_) => {
+            let mut offset = 0;
+            for page in bytes.chunks_mut(usize::try_from(PAGE_BYTES).unwrap_or(4096)) {
+                if read_stubbornly(disk, &slot.name, offset, page).is_err() {
+                    page.fill(0);
+                }
+                offset += PAGE_BYTES;
+            }
+        }
+    }
+    bytes
 }

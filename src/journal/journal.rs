@@ -34,6 +34,7 @@ pub struct Journal<D> {
     pub(super) room_at: Option<Instant>,
     pub(super) checkpoint_bytes: u64,
     pub(super) written_since_checkpoint: u64,
+    pub(super) can_read: bool,
     /// What is to be told at the next opportunity.
     pub(super) events: Vec<Event>,
     pub(super) commits: u64,
@@ -73,6 +74,7 @@ impl<D: Disk> Journal<D> {
             room_at: None,
             checkpoint_bytes: 0,
             written_since_checkpoint: 0,
+            can_read: true,
             events: Vec::new(),
             commits: 0,
             written_bytes: 0,

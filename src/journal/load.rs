@@ -1,7 +1,8 @@
 //! Reading back what is owed: from disk, or from what waits to be written.
 
-use super::codec::{entry_length, kept_body, read_kept, read_kept_head};
-use super::disk::Disk;
+use super::codec::{Malformed, entry_length, kept_body, read_kept, read_kept_head};
+use super::disk::{Disk, read_stubbornly};
+use super::frame::SEGMENT_HEADER_BYTES;
 use super::index::Location;
 use super::journal::Journal;
 use super::types::{Alarm, Event, Load, Loaded};
@@ -10,6 +11,15 @@ use crate::time::Moment;
 
 /// Bytes read at once: a few dozen readings.
 const BLOCK_BYTES: usize = 16 * 1024;
+
+/// Why a message cannot be read back.
+#[derive(Debug)]
+pub(super) enum Unreadable {
+    /// The disk does not answer: perhaps later.
+    Disk,
+    /// What stands there is not what was written.
+    Damaged(String),
+}
 
 /// The last bytes that were read, so that neighbours are read once.
 #[derive(Debug, Default)]
@@ -20,8 +30,10 @@ pub(super) struct Block {
 }
 
 impl<D: Disk> Journal<D> {
-    /// Fetches what is owed to a consumer.
+    /// Fetches what is owed to a consumer. Look at [`Journal::can_read`] afterwards: when the disk does not answer, an
+    /// answer without deliveries says nothing.
     pub fn load(&mut self, request: &Load) -> Loaded {
+        self.can_read = true;
         let mut loaded =
             Loaded { consumer: request.consumer, deliveries: Vec::new(), through: self.state.last_sequence };
         let cut = self.load_from_disk(request, &mut loaded) || {
@@ -40,11 +52,18 @@ impl<D: Disk> Journal<D> {
         loaded
     }
 
-    /// Whether the request's bounds cut it short.
+    /// Whether the last [`Journal::load`] was answered by the disk.
+    #[must_use]
+    pub fn can_read(&self) -> bool {
+        self.can_read
+    }
+
+    /// Whether the request's bounds, or the disk, cut it short.
     fn load_from_disk(&mut self, request: &Load, loaded: &mut Loaded) -> bool {
         // One more than may be given, to know whether there is more.
         let owed = self.index.owed_after(request.consumer, request.after);
-        let owed: Vec<(Sequence, Location)> = owed.take(request.max_messages.max(1) + 1).collect();
+        let owed: Vec<(Sequence, Location)> =
+            owed.take(request.max_messages.max(1).saturating_add(1)).collect();
         let mut block = Block::default();
         let mut bytes = 0;
         for (sequence, location) in owed {
@@ -59,14 +78,28 @@ impl<D: Disk> Journal<D> {
                     }
                     loaded.deliveries.push(delivery);
                 }
-                Err(error) => {
-                    let segment = location.segment;
-                    self.events.push(Event::Alarm(Alarm::Unreadable { sequence, segment, error }));
-                    self.give_up(request.consumer, &[sequence], DropReason::Damaged);
+                Err(Unreadable::Disk) => {
+                    self.can_read = !loaded.deliveries.is_empty();
+                    return true;
+                }
+                Err(Unreadable::Damaged(error)) => {
+                    self.give_up_damaged(request.consumer, sequence, location, error);
                 }
             }
         }
         false
+    }
+
+    pub(super) fn give_up_damaged(
+        &mut self,
+        consumer: ConsumerId,
+        sequence: Sequence,
+        location: Location,
+        error: String,
+    ) {
+        let segment = location.segment;
+        self.events.push(Event::Alarm(Alarm::Unreadable { sequence, segment, error }));
+        self.give_up(consumer, &[sequence], DropReason::Damaged);
     }
 
     fn load_from_memory(&self, request: &Load, loaded: &mut Loaded) -> bool {
@@ -88,17 +121,16 @@ impl<D: Disk> Journal<D> {
         sequence: Sequence,
         location: Location,
         block: &mut Block,
-    ) -> Result<(LoadedDelivery, usize), String> {
+    ) -> Result<(LoadedDelivery, usize), Unreadable> {
         let body = self.read_body(location, block)?;
         let entry_bytes = body.len();
-        let record = read_kept(body).map_err(|malformed| malformed.to_string())?;
-        let Record::Kept { sequence: found, message, deliveries } = record else {
-            return Err("it is no message".into());
+        let Record::Kept { sequence: found, message, deliveries } = read_kept(body)? else {
+            return Err(Malformed("kind").into());
         };
         let delivery = deliveries.into_iter().find(|delivery| delivery.consumer == consumer);
         match delivery.filter(|_| found == sequence) {
             Some(delivery) => Ok((LoadedDelivery { sequence, delivery, message }, entry_bytes)),
-            None => Err(format!("message {found} stands there")),
+            None => Err(Unreadable::Damaged(format!("message {found} stands there"))),
         }
     }
 
@@ -107,26 +139,34 @@ impl<D: Disk> Journal<D> {
         &mut self,
         location: Location,
         block: &'a mut Block,
-    ) -> Result<&'a [u8], String> {
+    ) -> Result<&'a [u8], Unreadable> {
         if !block.has_entry(location) {
             self.fill(block, location, BLOCK_BYTES)?;
-            let length = entry_length(block.at(location)).map_err(|malformed| malformed.to_string())?;
+            let length = entry_length(block.at(location))?;
             if length > block.bytes.len() {
                 self.fill(block, location, length)?;
             }
         }
-        kept_body(block.at(location)).map_err(|malformed| malformed.to_string())
+        Ok(kept_body(block.at(location))?)
     }
 
-    fn fill(&mut self, block: &mut Block, location: Location, wanted: usize) -> Result<(), String> {
-        let segment = self.segments.needed.get(&location.segment).ok_or("its segment is gone")?;
+    fn fill(&mut self, block: &mut Block, location: Location, wanted: usize) -> Result<(), Unreadable> {
+        let Some(segment) = self.segments.needed.get(&location.segment) else {
+            return Err(Unreadable::Damaged("its segment is gone".into()));
+        };
         let offset = u64::from(location.offset);
         let rest = usize::try_from(segment.end.saturating_sub(offset)).unwrap_or(usize::MAX);
         block.bytes.resize(wanted.min(rest), 0);
-        let read = self.disk.read_at(&segment.slot.name, offset, &mut block.bytes);
+        let read = read_stubbornly(&mut self.disk, &segment.slot.name, offset, &mut block.bytes);
         block.bytes.truncate(read.as_ref().copied().unwrap_or(0));
         (block.segment, block.offset) = (location.segment, offset);
-        read.map(|_| ()).map_err(|error| error.to_string())
+        let Err(error) = read else { return Ok(()) };
+        // A bad sector, or the whole disk? Its first bytes may tell.
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        match read_stubbornly(&mut self.disk, &segment.slot.name, 0, &mut header) {
+            Ok(_) => Err(Unreadable::Damaged(error.to_string())),
+            Err(_) => Err(Unreadable::Disk),
+        }
     }
 
     /// When the oldest message that a consumer is owed was accepted.
@@ -138,6 +178,12 @@ impl<D: Disk> Journal<D> {
     pub(super) fn accepted_at(&mut self, location: Location, block: &mut Block) -> Option<Moment> {
         let head = read_kept_head(self.read_body(location, block).ok()?).ok()?;
         Some(head.accepted_at)
+    }
+}
+
+impl From<Malformed> for Unreadable {
+    fn from(malformed: Malformed) -> Unreadable {
+        Unreadable::Damaged(malformed.to_string())
     }
 }
 

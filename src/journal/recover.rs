@@ -30,8 +30,8 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
     let mut files = read_files(disk)?;
     let unreadable_files = files.unreadable.iter().map(|slot| slot.name.clone()).collect();
     let mut report = Report { unreadable_files, ..Report::default() };
-    let start = find_checkpoint(disk, &files.segments)?;
-    let replay = replay_from(disk, &files.segments, start, &mut report)?;
+    let start = find_checkpoint(disk, &files.segments);
+    let replay = replay_from(disk, &files.segments, start, &mut report);
     let mut segments = Segments {
         free: files.free,
         next_number: files.last_number,
@@ -44,7 +44,7 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
             report.lost.push(lost_segment(&note, &replay));
             continue;
         };
-        let bytes = read_whole(disk, &file.slot)?;
+        let bytes = read_whole(disk, &file.slot);
         let walk = walk(&bytes, &file.header, note.end, note.last_commit);
         let (mut segment, kept_in) = finder.read_segment(file, &walk, &bytes);
         report.lost.extend(judge(&mut segment, &walk, &note, &kept_in, &replay));
@@ -57,24 +57,29 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
         }
     }
     segments.free.extend(files.segments.into_values().map(|file| file.slot));
-    let (index, messages) = finder.finish();
-    report.messages = messages;
+    let index = finder.finish();
+    report.messages = finder.messages;
+    if finder.orphans > 0 {
+        let place = Place { segment: start, offset: PAGE_BYTES, bytes: 0 };
+        report.lost.push(Lost { place, commits: 0, messages: finder.orphans });
+    }
     let next_commit = segments.needed.values().map(|segment| segment.last_commit).max().unwrap_or(0) + 1;
     Ok(Found { state: replay.into_state(), index, segments, next_commit, report })
 }
 
 /// The newest segment whose checkpoint is intact; without any the oldest one.
-fn find_checkpoint<D: Disk>(disk: &mut D, files: &BTreeMap<u64, SegmentFile>) -> Result<u64, OpenError> {
+fn find_checkpoint<D: Disk>(disk: &mut D, files: &BTreeMap<u64, SegmentFile>) -> u64 {
     for (ordinal, file) in files.iter().rev() {
-        let bytes = read_whole(disk, &file.slot)?;
+        let bytes = read_whole(disk, &file.slot);
         let first = bytes.get(usize::try_from(PAGE_BYTES).unwrap_or(0)..).unwrap_or_default();
         let before = file.header.first_commit.saturating_sub(1);
         let frame = check_frame(first, file.header.generation, PAGE_BYTES, before);
-        if frame.is_some_and(|frame| frame.has_checkpoint && frame.commit == file.header.first_commit) {
-            return Ok(*ordinal);
+        let counts = file.header.first_commit <= last_commit_before_next(files, *ordinal);
+        if counts && frame.is_some_and(|frame| frame.has_checkpoint && frame.commit == before + 1) {
+            return *ordinal;
         }
     }
-    Ok(files.keys().next().copied().unwrap_or(0))
+    files.keys().next().copied().unwrap_or(0)
 }
 
 /// Applies everything from the checkpoint at the start of segment `start` on.
@@ -83,10 +88,10 @@ fn replay_from<D: Disk>(
     files: &BTreeMap<u64, SegmentFile>,
     start: u64,
     report: &mut Report,
-) -> Result<Replay, OpenError> {
+) -> Replay {
     let mut replay = Replay::default();
     for (ordinal, file) in files.range(start..) {
-        let bytes = read_whole(disk, &file.slot)?;
+        let bytes = read_whole(disk, &file.slot);
         let walk = walk(&bytes, &file.header, u64::MAX, last_commit_before_next(files, *ordinal));
         for frame in &walk.frames {
             let damage = entries(frame, &bytes, |_, _, entry| replay.apply(entry));
@@ -100,7 +105,7 @@ fn replay_from<D: Disk>(
             report.torn_tail = Some(Place { segment: *ordinal, offset: walk.end, bytes: walk.torn_bytes });
         }
     }
-    Ok(replay)
+    replay
 }
 
 /// A commit that failed was written again to the next segment: what has its number or a higher one before that does
@@ -160,6 +165,8 @@ struct Finder<'a> {
     index: Index,
     last_seen: Sequence,
     messages: u64,
+    /// Messages owed to consumers of whom nothing is known any more.
+    orphans: u64,
     copied: BTreeMap<Sequence, Copied>,
 }
 
@@ -175,7 +182,7 @@ impl<'a> Finder<'a> {
     fn new(replay: &'a Replay) -> Finder<'a> {
         let mut index = Index::default();
         replay.settled.keys().for_each(|consumer| index.open_queue(*consumer));
-        Finder { replay, index, last_seen: Sequence::ZERO, messages: 0, copied: BTreeMap::new() }
+        Finder { replay, index, last_seen: Sequence::ZERO, messages: 0, orphans: 0, copied: BTreeMap::new() }
     }
 
     fn read_segment(&mut self, file: SegmentFile, walk: &Walk, bytes: &[u8]) -> (Segment, Vec<KeptIn>) {
@@ -228,6 +235,8 @@ impl<'a> Finder<'a> {
             }
         }
         self.messages += u64::from(is_owed);
+        let is_orphaned = head.consumers.iter().any(|consumer| self.replay.is_orphaned(*consumer));
+        self.orphans += u64::from(is_orphaned && !is_owed);
     }
 
     fn copied(&mut self, head: KeptHead, location: Location, bytes: u64) {
@@ -236,8 +245,7 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// The index, and how many messages are owed to anybody.
-    fn finish(mut self) -> (Index, u64) {
+    fn finish(&mut self) -> Index {
         for (sequence, copied) in std::mem::take(&mut self.copied) {
             // As long as the first segment is there and intact, the message is taken from it.
             if self.index.find(sequence).is_some() {
@@ -251,7 +259,7 @@ impl<'a> Finder<'a> {
             self.index.restore_cursor(*consumer, settled.done.clone());
         }
         self.index.shrink();
-        (self.index, self.messages)
+        std::mem::take(&mut self.index)
     }
 }
 

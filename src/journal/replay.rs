@@ -14,6 +14,10 @@ pub(super) struct Replay {
     pub(super) settled: BTreeMap<ConsumerId, Settled>,
     /// Segments before the checkpoint that were needed then.
     pub(super) notes: BTreeMap<u64, SegmentNote>,
+    /// Sessions and uplinks that ended.
+    pub(super) closed: BTreeSet<ConsumerId>,
+    /// Whether there was a checkpoint: if not, there may be consumers that nothing else speaks of.
+    pub(super) has_checkpoint: bool,
     /// Segments that are free since.
     pub(super) retired: BTreeSet<u64>,
 }
@@ -47,7 +51,7 @@ impl Replay {
             Entry::Moved(_) | Entry::CheckpointEnd => {}
             Entry::Record(record) => self.apply_record(&record),
             Entry::Checkpoint { last_sequence, last_consumer } => {
-                *self = Replay::default();
+                *self = Replay { has_checkpoint: true, ..Replay::default() };
                 self.state.last_sequence = last_sequence;
                 self.state.last_consumer = last_consumer;
             }
@@ -77,6 +81,7 @@ impl Replay {
             }
             Record::ConsumerClosed { consumer } => {
                 self.settled.remove(consumer);
+                self.closed.insert(*consumer);
             }
             Record::Done { consumer, sequence } | Record::Dropped { consumer, sequence, .. } => {
                 if let Some(settled) = self.settled.get_mut(consumer) {
@@ -90,6 +95,11 @@ impl Replay {
 
     pub(super) fn is_owed(&self, consumer: ConsumerId, sequence: Sequence) -> bool {
         self.settled.get(&consumer).is_some_and(|settled| !settled.contains(sequence))
+    }
+
+    /// Whether somebody was owed something of whom nothing is known any more.
+    pub(super) fn is_orphaned(&self, consumer: ConsumerId) -> bool {
+        !self.has_checkpoint && !self.settled.contains_key(&consumer) && !self.closed.contains(&consumer)
     }
 
     /// How many of these sequences somebody may be owed, should they have been addressed to them.

@@ -10,5 +10,8 @@
 
 #[path = "../simulation/crash_disk.rs"]
 mod crash_disk;
+mod damage;
+mod failures;
 mod model;
+mod quota;
 mod world;

@@ -110,10 +110,18 @@ impl World {
 
     /// A message of a random size for random consumers.
     pub(crate) fn random_message(&mut self, bytes: u64) -> Record {
-        let sequence = self.next_sequence;
-        self.next_sequence = sequence.next();
         let owed: Vec<u32> = (1..=CONSUMERS).filter(|_| self.rng.per_mille(500)).collect();
         let length = self.rng.below(bytes) as usize;
+        self.message(owed, length)
+    }
+
+    pub(crate) fn message_for_all(&mut self, bytes: usize) -> Record {
+        self.message((1..=CONSUMERS).collect(), bytes)
+    }
+
+    pub(crate) fn message(&mut self, owed: Vec<u32>, length: usize) -> Record {
+        let sequence = self.next_sequence;
+        self.next_sequence = sequence.next();
         let byte = self.rng.next() as u8;
         let message = Message {
             topic: TopicName::parse(format!("t/{}", sequence.0 % 7)).unwrap(),

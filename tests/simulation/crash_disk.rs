@@ -84,6 +84,7 @@ struct Inner {
     /// Operations that change something, since the disk was made.
     operations: u64,
     power_off_at: Option<u64>,
+    fail_at: BTreeSet<u64>,
     powered: bool,
     syncs: u64,
     dead: bool,
@@ -104,6 +105,7 @@ impl CrashDisk {
             rates: FaultRates::default(),
             operations: 0,
             power_off_at: None,
+            fail_at: BTreeSet::new(),
             powered: true,
             syncs: 0,
             dead: false,
@@ -128,6 +130,11 @@ impl CrashDisk {
     /// Every write, sync and create fails from now on, as on a disk that went read-only; or no longer.
     pub(crate) fn set_dead(&self, dead: bool) {
         self.0.borrow_mut().dead = dead;
+    }
+
+    /// The operation with this number fails; see [`CrashDisk::operations`].
+    pub(crate) fn fail_at(&self, operation: u64) {
+        self.0.borrow_mut().fail_at.insert(operation);
     }
 
     /// How many operations changed something so far.
@@ -255,7 +262,8 @@ impl Inner {
             self.powered = false;
             return Ok(Fate::PowerCut);
         }
-        Ok(if self.dead || self.rng.per_mille(rate) { Fate::Fails } else { Fate::Good })
+        let fails = self.dead || self.fail_at.contains(&operation);
+        Ok(if fails || self.rng.per_mille(rate) { Fate::Fails } else { Fate::Good })
     }
 
     fn file_mut(&mut self, name: &str) -> io::Result<&mut File> {

@@ -16,4 +16,4 @@ pub(super) use entry::{
     Cursor, Entry, KeptHead, SegmentNote, entry_length, kept_body, put_moved, put_note, put_record_entry,
     read_entry, read_kept, read_kept_head,
 };
-pub(super) use wire::{Put, Reader};
+pub(super) use wire::{Malformed, Put, Reader};
