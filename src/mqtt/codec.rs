@@ -57,8 +57,12 @@ impl Decoder {
             return Ok(None);
         };
         header.check_size(self.max_packet_bytes)?;
-        if buffer.len() < header.packet_length {
+        let Some(body) = buffer.get(header.length..header.packet_length) else {
             return Ok(None);
+        };
+        if let Some(packet) = Packet::read_in_place(header.packet_type, body) {
+            buffer.advance(header.packet_length);
+            return Ok(Some((packet, header.packet_length)));
         }
         let mut bytes = buffer.split_to(header.packet_length).freeze();
         bytes.advance(header.length);
@@ -66,6 +70,7 @@ impl Decoder {
         Ok(Some((packet, header.packet_length)))
     }
 
+    #[inline]
     fn read_body(&mut self, body: Bytes, header: FixedHeader) -> Result<Packet, DecodeError> {
         let reader = Reader::new(body);
         match self.version {

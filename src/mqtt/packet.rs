@@ -7,8 +7,8 @@ use super::fixed_header::{FixedHeader, Sender};
 use super::reader::Reader;
 use super::writer::Sink;
 use super::{
-    Acknowledgement, Auth, ConnAck, Connect, DecodeError, Disconnect, EncodeError, PacketType,
-    ProtocolVersion, Publish, SubAck, Subscribe, UnsubAck, Unsubscribe,
+    Acknowledgement, Auth, ConnAck, Connect, DecodeError, Disconnect, EncodeError, PacketIdentifier,
+    PacketType, ProtocolVersion, Publish, ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe,
 };
 
 /// Any control packet.
@@ -58,7 +58,27 @@ impl Packet {
         }
     }
 
+    /// Reads the body of a packet that is nothing but a packet identifier, or nothing at all, where it lies: half of
+    /// all packets are such acknowledgements, and need no share in the buffer. `None` also for what is wrong.
+    #[inline]
+    pub(super) fn read_in_place(packet_type: PacketType, body: &[u8]) -> Option<Packet> {
+        let acknowledgement = || {
+            let packet_identifier = PacketIdentifier::new(u16::from_be_bytes(body.try_into().ok()?))?;
+            Some(Acknowledgement::new(packet_identifier, ReasonCode::Success))
+        };
+        match packet_type {
+            PacketType::PubAck => acknowledgement().map(Packet::PubAck),
+            PacketType::PubRec => acknowledgement().map(Packet::PubRec),
+            PacketType::PubRel => acknowledgement().map(Packet::PubRel),
+            PacketType::PubComp => acknowledgement().map(Packet::PubComp),
+            PacketType::PingReq if body.is_empty() => Some(Packet::PingReq),
+            PacketType::PingResp if body.is_empty() => Some(Packet::PingResp),
+            _ => None,
+        }
+    }
+
     /// Reads the body of any packet but CONNECT, which says its version itself.
+    #[inline]
     pub(super) fn read(
         reader: Reader,
         header: FixedHeader,

@@ -88,6 +88,7 @@ mod flag {
 }
 
 impl Publish {
+    #[inline]
     pub(super) fn read(
         mut reader: Reader,
         flags: u8,
@@ -152,6 +153,7 @@ impl Publish {
 }
 
 /// The topic; `None` when it is empty, which 5.0 allows together with an alias.
+#[inline]
 fn read_topic(reader: &mut Reader, version: ProtocolVersion) -> Result<Option<TopicName>, DecodeError> {
     let text = reader.utf8()?;
     if text.is_empty() && version.is_v5() {
@@ -178,6 +180,7 @@ fn read_publish_properties(reader: &mut Reader, sender: Sender) -> Result<ReadPr
 
 impl PublishProperties {
     /// Takes over a property of a message.
+    #[inline]
     pub(super) fn add(&mut self, property: Property) -> Result<(), DecodeError> {
         match property {
             Property::PayloadFormatIndicator(value) => once(&mut self.payload_format_indicator, value),

@@ -49,6 +49,11 @@ impl Reader {
         self.rest.is_empty()
     }
 
+    /// Bytes left.
+    pub(super) fn len(&self) -> usize {
+        self.rest.len()
+    }
+
     pub(super) fn u8(&mut self) -> Result<u8, DecodeError> {
         self.rest.try_get_u8().map_err(|_| too_short())
     }
@@ -79,7 +84,7 @@ impl Reader {
     }
 
     /// The next `length` bytes.
-    pub(super) fn take(&mut self, length: usize) -> Result<Bytes, DecodeError> {
+    fn take(&mut self, length: usize) -> Result<Bytes, DecodeError> {
         if length > self.rest.len() {
             return Err(too_short());
         }

@@ -1,6 +1,21 @@
 //! Topic names and filters (section 4.7 of both standards, 4.8.2 of 5.0).
 
+use proptest::prelude::*;
 use tidegate::mqtt::{TopicError, TopicFilter, TopicName};
+
+proptest! {
+    #[test]
+    fn names_are_refused_for_a_null_or_a_wildcard_wherever_it_stands(text in "[a\\x00+#\"*,$ -\u{ff}]{1,40}|[^\\x00+#]{1,40}") {
+        let expected = if text.contains('\0') {
+            Some(TopicError::Null)
+        } else if text.contains(['+', '#']) {
+            Some(TopicError::WildcardInName)
+        } else {
+            None
+        };
+        prop_assert_eq!(TopicName::parse(text).err(), expected);
+    }
+}
 
 fn matches(filter: &'static str, name: &'static str) -> bool {
     TopicFilter::parse(filter).unwrap().matches(&TopicName::parse(name).unwrap())
