@@ -21,6 +21,22 @@ pub struct Message {
     pub body: MessageBody,
 }
 
+impl Message {
+    /// A copy in memory of its own, for what is kept in memory for long: what was read from a socket keeps the whole
+    /// read buffer alive, be it ever so short.
+    #[must_use]
+    pub fn detached(&self) -> Message {
+        let body = match &self.body {
+            MessageBody::Publish { payload, properties } => MessageBody::Publish {
+                payload: Bytes::copy_from_slice(payload),
+                properties: properties.as_ref().map(|all| Box::new(all.detached())),
+            },
+            MessageBody::Reading(reading) => MessageBody::Reading(reading.clone()),
+        };
+        Message { topic: self.topic.detached(), body, ..*self }
+    }
+}
+
 /// What a message says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MessageBody {

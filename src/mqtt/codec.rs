@@ -11,8 +11,8 @@ use super::{Connect, DecodeError, EncodeError, Packet, PacketType, ProtocolVersi
 
 /// Reads the packets of one connection, of one direction, from bytes that may be split anywhere.
 ///
-/// Payloads and strings of the packets are slices of the buffer that was read into: whoever keeps a small one for
-/// long copies it, or the whole buffer stays in memory.
+/// The payload and the strings of a PUBLISH are slices of the buffer that was read into: whoever keeps a small one
+/// for long keeps a copy ([`crate::durable::Message::detached`]), or the whole buffer stays in memory.
 #[derive(Debug)]
 pub struct Decoder {
     sender: Sender,
@@ -64,9 +64,8 @@ impl Decoder {
             buffer.advance(header.packet_length);
             return Ok(Some((packet, header.packet_length)));
         }
-        let mut bytes = buffer.split_to(header.packet_length).freeze();
-        bytes.advance(header.length);
-        let packet = self.read_body(bytes, header).map_err(|error| error.within(header.packet_type))?;
+        let body = take_body(header, buffer);
+        let packet = self.read_body(body, header).map_err(|error| error.within(header.packet_type))?;
         Ok(Some((packet, header.packet_length)))
     }
 
@@ -93,6 +92,17 @@ impl Decoder {
                 Err(DecodeError::new(ReasonCode::UnsupportedProtocolVersion, message))
             }
         }
+    }
+}
+
+/// Takes a packet from the buffer and gives its body: a slice of the buffer, unless its strings live as long as a
+/// session. Those are copied, so that they do not keep a buffer of many times their size alive.
+fn take_body(header: FixedHeader, buffer: &mut BytesMut) -> Bytes {
+    let mut packet = buffer.split_to(header.packet_length);
+    packet.advance(header.length);
+    match header.packet_type {
+        PacketType::Connect | PacketType::Subscribe => Bytes::copy_from_slice(&packet),
+        _ => packet.freeze(),
     }
 }
 

@@ -179,6 +179,25 @@ fn read_publish_properties(reader: &mut Reader, sender: Sender) -> Result<ReadPr
 }
 
 impl PublishProperties {
+    /// A copy in memory of its own, see [`TopicName::detached`].
+    #[must_use]
+    pub fn detached(&self) -> PublishProperties {
+        let text = |text: &ByteString| ByteString::from(&**text);
+        PublishProperties {
+            payload_format_indicator: self.payload_format_indicator,
+            message_expiry_interval_seconds: self.message_expiry_interval_seconds,
+            response_topic: self.response_topic.as_ref().map(TopicName::detached),
+            correlation_data: self.correlation_data.as_deref().map(Bytes::copy_from_slice),
+            user_properties: self
+                .user_properties
+                .iter()
+                .map(|(name, value)| (text(name), text(value)))
+                .collect(),
+            subscription_identifiers: self.subscription_identifiers.clone(),
+            content_type: self.content_type.as_ref().map(text),
+        }
+    }
+
     /// Takes over a property of a message.
     #[inline]
     pub(super) fn add(&mut self, property: Property) -> Result<(), DecodeError> {

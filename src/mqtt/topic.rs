@@ -68,6 +68,12 @@ impl TopicName {
         &self.0
     }
 
+    /// A copy in memory of its own: what was read from a socket keeps the whole read buffer alive.
+    #[must_use]
+    pub fn detached(&self) -> TopicName {
+        TopicName(ByteString::from(self.as_str()))
+    }
+
     /// The parts between the slashes; at least one, any of them may be empty.
     pub fn levels(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')

@@ -3,9 +3,12 @@
 
 use allocation_counter::measure;
 use bytes::BytesMut;
+use tidegate::durable::{Message, MessageBody};
 use tidegate::limits;
+use tidegate::mqtt::{Decoder, Packet};
+use tidegate::time::{BootId, Instant, Moment, TimeQuality};
 
-use super::wire::{Side, V3_1_1, V5, decoder, packet};
+use super::wire::{Side, V3_1_1, V5, connect, decoder, packet};
 
 #[test]
 fn a_publish_of_3_1_1_is_slices_of_what_was_read() {
@@ -90,4 +93,49 @@ fn cost_is_bounded(side: Side, first: u8, body: &str, sound: bool) {
     println!("{first:#04x}: {} bytes, at most {} in memory", wire.len(), cost.bytes_max);
     assert_eq!(is_ok, sound);
     assert!(cost.bytes_max < 2 * 1024 * 1024, "{first:#04x}: {} bytes took {cost:?}", wire.len());
+}
+
+#[test]
+fn what_lives_as_long_as_a_session_keeps_no_read_buffer_alive() {
+    let subscribe = packet(0x82, "0001 00 s:greenhouse/+/state 01");
+    for wire in [connect(V5), subscribe] {
+        let mut decoder =
+            if wire[0] == 0x10 { Decoder::of_client(1 << 20) } else { decoder(Side::Client, V5) };
+        let kept = measure(|| {
+            let mut buffer = BytesMut::with_capacity(limits::READ_BUFFER_BYTES);
+            buffer.extend_from_slice(&wire);
+            std::mem::forget(decoder.decode(&mut buffer).unwrap());
+        });
+        assert!(kept.bytes_current < 1024, "{kept:?}");
+    }
+}
+
+#[test]
+fn a_detached_message_keeps_no_read_buffer_alive() {
+    let wire = packet(0x30, "s:t ( 03 s:x 08 s:r 09 s:d 26 s:a s:b ) 70");
+    let mut decoder = decoder(Side::Client, V5);
+    let kept = measure(|| {
+        let mut buffer = BytesMut::with_capacity(limits::READ_BUFFER_BYTES);
+        buffer.extend_from_slice(&wire);
+        let Some((Packet::Publish(publish), _)) = decoder.decode(&mut buffer).unwrap() else { panic!() };
+        let message = Message {
+            topic: publish.topic.clone().unwrap(),
+            qos: publish.qos.qos(),
+            retain: publish.retain,
+            accepted_at: Moment {
+                boot: BootId(1),
+                monotonic: Instant::from_nanos(0),
+                unix_ms: 0,
+                quality: TimeQuality::Unsynced,
+            },
+            body: MessageBody::Publish {
+                payload: publish.payload.clone(),
+                properties: publish.properties.clone(),
+            },
+        };
+        let detached = message.detached();
+        assert_eq!(detached, message);
+        std::mem::forget(detached);
+    });
+    assert!(kept.bytes_current < 1024, "{kept:?}");
 }
