@@ -1,39 +1,46 @@
 //! The metrics in the Prometheus text format (version 0.0.4). The names are a contract.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{CommitHistogram, Snapshot};
+use super::{BrokerStatus, CommitHistogram, JournalStatus, Snapshot, UplinkStatus};
 
 /// The snapshot as Prometheus reads it.
 #[must_use]
 pub fn render(snapshot: &Snapshot) -> String {
     let mut page = Page::default();
-    let sensors = || snapshot.sensors.iter();
-    let uplinks = || snapshot.uplinks.iter();
-    let broker = &snapshot.broker;
-    let journal = &snapshot.journal;
+    sensors(&mut page, snapshot);
+    broker(&mut page, &snapshot.broker);
+    journal(&mut page, &snapshot.journal);
+    uplinks(&mut page, &snapshot.uplinks);
+    page.family("tidegate_dropped_total", "counter", "Messages that will not be delivered.");
+    for (reason, count) in &snapshot.dropped {
+        page.sample("tidegate_dropped_total", &[("reason", reason)], *count);
+    }
+    page.text
+}
 
+fn sensors(page: &mut Page, snapshot: &Snapshot) {
+    let sensors = &snapshot.sensors;
     page.family("tidegate_readings_total", "counter", "Readings decoded.");
-    for (name, sensor) in sensors() {
+    for (name, sensor) in sensors {
         page.sample("tidegate_readings_total", &[("sensor", name)], sensor.readings);
     }
-    page.single(
-        "tidegate_readings_committed_total",
-        "counter",
-        "Readings that are on disk, or that no durable consumer wants.",
-        snapshot.readings_committed,
-    );
+    let committed = snapshot.readings_committed;
+    page.single("tidegate_readings_committed_total", "counter", "Readings that are on disk.", committed);
     page.family("tidegate_decode_errors_total", "counter", "Frames that could not be decoded.");
-    for (name, sensor) in sensors() {
+    for (name, sensor) in sensors {
         for (kind, count) in &sensor.errors {
             page.sample("tidegate_decode_errors_total", &[("sensor", name), ("kind", kind)], *count);
         }
     }
     page.family("tidegate_sensor_available", "gauge", "Whether the sensor is heard.");
-    for (name, sensor) in sensors() {
-        page.sample("tidegate_sensor_available", &[("sensor", name)], u8::from(sensor.available));
+    for (name, sensor) in sensors {
+        page.sample("tidegate_sensor_available", &[("sensor", name)], u64::from(sensor.available));
     }
+}
 
+fn broker(page: &mut Page, broker: &BrokerStatus) {
     let received = broker.messages_received;
     page.single("tidegate_messages_received_total", "counter", "PUBLISH packets from clients.", received);
     page.single(
@@ -43,22 +50,22 @@ pub fn render(snapshot: &Snapshot) -> String {
         broker.messages_sent,
     );
     page.single("tidegate_clients_connected", "gauge", "Connected clients.", broker.clients_connected);
+}
 
+fn journal(page: &mut Page, journal: &JournalStatus) {
+    let written = journal.written_bytes;
     page.single("tidegate_journal_bytes", "gauge", "Bytes of the journal on disk.", journal.bytes);
     page.histogram("tidegate_journal_commit_seconds", "Duration of commits.", &journal.commits);
-    page.single(
-        "tidegate_journal_written_bytes_total",
-        "counter",
-        "Bytes written to the journal.",
-        journal.written_bytes,
-    );
+    page.single("tidegate_journal_written_bytes_total", "counter", "Bytes written to the journal.", written);
+}
 
+fn uplinks(page: &mut Page, uplinks: &BTreeMap<String, UplinkStatus>) {
     page.family("tidegate_uplink_connected", "gauge", "Whether the server upstream has accepted us.");
-    for (name, uplink) in uplinks() {
-        page.sample("tidegate_uplink_connected", &[("uplink", name)], u8::from(uplink.connected));
+    for (name, uplink) in uplinks {
+        page.sample("tidegate_uplink_connected", &[("uplink", name)], u64::from(uplink.connected));
     }
     page.family("tidegate_uplink_backlog_messages", "gauge", "Messages kept for it and not acknowledged.");
-    for (name, uplink) in uplinks() {
+    for (name, uplink) in uplinks {
         page.sample("tidegate_uplink_backlog_messages", &[("uplink", name)], uplink.backlog_messages);
     }
     page.family(
@@ -66,23 +73,14 @@ pub fn render(snapshot: &Snapshot) -> String {
         "gauge",
         "Age of the oldest message of the backlog.",
     );
-    for (name, uplink) in uplinks() {
-        page.sample(
-            "tidegate_uplink_backlog_oldest_seconds",
-            &[("uplink", name)],
-            uplink.backlog_oldest_seconds,
-        );
+    for (name, uplink) in uplinks {
+        let oldest = uplink.backlog_oldest_seconds;
+        page.sample("tidegate_uplink_backlog_oldest_seconds", &[("uplink", name)], oldest);
     }
     page.family("tidegate_uplink_acked_total", "counter", "Messages acknowledged by the server upstream.");
-    for (name, uplink) in uplinks() {
+    for (name, uplink) in uplinks {
         page.sample("tidegate_uplink_acked_total", &[("uplink", name)], uplink.acked);
     }
-
-    page.family("tidegate_dropped_total", "counter", "Messages that will not be delivered.");
-    for (reason, count) in &snapshot.dropped {
-        page.sample("tidegate_dropped_total", &[("reason", reason)], *count);
-    }
-    page.text
 }
 
 #[derive(Default)]
@@ -138,7 +136,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::{SensorStatus, UplinkStatus};
+    use crate::telemetry::SensorStatus;
 
     /// Every name of the contract is there, labels escaped, histogram cumulative.
     #[test]

@@ -12,6 +12,7 @@
 
 mod garbage;
 mod mosquitto_clients;
+mod pipeline;
 mod program;
 mod rumqtt_clients;
 mod service;
