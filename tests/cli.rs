@@ -8,18 +8,57 @@
 )]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-fn tidegate(arguments: &[&str]) -> Output {
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.args(arguments);
+    command.args(arguments).env_remove("RUNTIME_DIRECTORY");
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDEGATE_")) {
         command.env_remove(name);
     }
-    command.output().unwrap()
+    command
+}
+
+fn tidegate(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+/// A gateway that runs until it is dropped.
+struct Running {
+    child: Child,
+    port: String,
+}
+
+impl Running {
+    /// Starts one, and waits until it is ready.
+    fn start(configuration: &str) -> Running {
+        let mut child = command(&["run", "--config", configuration]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let listening = lines.find(|line| line.contains("listening on ")).expect("it does not listen");
+        let port = listening.rsplit(':').next().unwrap().to_owned();
+        lines.find(|line| line.contains("is ready")).expect("it does not become ready");
+        // Whatever else it says must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Running { child, port }
+    }
+
+    fn terminate(mut self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended, as it should.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 fn stdout(output: &Output) -> String {
@@ -137,4 +176,53 @@ fn a_message_that_nobody_takes_is_told_with_1() {
     let output = tidegate(&["pub", "a/#", "-m", "hello"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("wildcards"), "{}", stderr(&output));
+}
+
+#[test]
+fn status_tells_healthy_degraded_and_not_running_apart() {
+    let base = "[gateway]\ndata_dir = \"data\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n";
+    let (_folder, path) = configuration(base);
+    let status = |path: &str| tidegate(&["status", "--json", "--config", path]);
+    assert_eq!(status(&path).status.code(), Some(3));
+    let running = Running::start(&path);
+    let output = status(&path);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let snapshot: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&snapshot["health"], &snapshot["journal"]["health"]),
+        (&"healthy".into(), &"accepting".into())
+    );
+    let screen = tidegate(&["status", "--config", &path]);
+    assert!(stdout(&screen).contains("healthy, up "), "{}", stdout(&screen));
+    assert_eq!(running.terminate(), Some(0));
+    assert_eq!(status(&path).status.code(), Some(3));
+
+    let (_folder, path) = configuration(&format!("{base}[uplink.u]\nurl = \"mqtt://127.0.0.1:1\"\n"));
+    let running = Running::start(&path);
+    let output = status(&path);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("\"connected\":false"), "{}", stdout(&output));
+    assert_eq!(running.terminate(), Some(0));
+}
+
+#[test]
+fn what_pub_publishes_sub_prints_in_both_versions() {
+    let (_folder, path) =
+        configuration("[gateway]\ndata_dir = \"data\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n");
+    let running = Running::start(&path);
+    for (version, qos) in [("5", "1"), ("3.1.1", "2"), ("5", "0")] {
+        let topic = format!("test/{qos}");
+        let at = ["--port", &running.port, "--mqtt-version", version, "--qos", qos];
+        let published = tidegate(&[&["pub", &topic, "-m", "grüße", "--retain"], &at[..]].concat());
+        assert_eq!(published.status.code(), Some(0), "{}", stderr(&published));
+        let arguments = ["sub", &topic, "--count", "1", "--timeout", "20", "--format", "json"];
+        let output = tidegate(&[&arguments[..], &at[..]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let message: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&message["topic"], &message["payload"]), (&topic.as_str().into(), &"grüße".into()));
+        assert_eq!(message["retain"], true);
+    }
+    let nothing = ["sub", "test/none", "--count", "1", "--timeout", "0", "--port", &running.port];
+    assert_eq!(tidegate(&nothing).status.code(), Some(1), "a message that does not come is told");
+    assert_eq!(running.terminate(), Some(0));
 }

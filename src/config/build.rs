@@ -18,6 +18,8 @@ use crate::limits::Limits;
 use crate::mqtt::{ProtocolVersion, QoS, TopicFilter};
 use crate::reading::SensorName;
 
+/// Where the journal lies when nobody says anything, in the folder in which the program was started.
+pub(crate) const DEFAULT_DATA_DIR: &str = "tidegate-data";
 const DEFAULT_COMMIT_INTERVAL_MS: u64 = 1000;
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const DEFAULT_KEEP_ALIVE_SECONDS: u16 = 60;
@@ -65,7 +67,7 @@ fn host_name() -> String {
 fn default_data_dir() -> PathBuf {
     let state = std::env::var("STATE_DIRECTORY").ok();
     let first = state.as_deref().and_then(|dirs| dirs.split(':').next()).filter(|dir| !dir.is_empty());
-    PathBuf::from(first.unwrap_or("tidegate-data"))
+    PathBuf::from(first.unwrap_or(DEFAULT_DATA_DIR))
 }
 
 fn limits(broker: &Section<'_>) -> Limits {

@@ -26,6 +26,7 @@ mod unavailable;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub(crate) use build::DEFAULT_DATA_DIR;
 pub(crate) use kind::{Scheme, Url};
 pub use model::{Config, Gateway, Journal, Listener, Sensor, Source, Uplink};
 pub use overrides::Overrides;

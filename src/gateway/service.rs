@@ -1,9 +1,11 @@
 //! The gateway as a service: signals, systemd, exit code.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -11,6 +13,7 @@ use super::Gateway;
 use super::supervisor::tell;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::telemetry::{StatusSocket, answer, socket_path};
 
 /// After this, systemd is told that the gateway is ready although a listener cannot be opened yet: sensors and
 /// uplinks work.
@@ -45,6 +48,7 @@ async fn serve(
     if timeout(LISTENING_PATIENCE, gateway.listening()).await.is_err() {
         tracing::warn!("going on without a listener that cannot be opened yet");
     }
+    let status = open_status(&socket_path(&config.gateway.data_dir));
     tell(&[NotifyState::Ready]);
     tracing::info!("gateway {} is ready", config.gateway.id);
     loop {
@@ -53,6 +57,7 @@ async fn serve(
                 Asked::End => break,
                 Asked::Reload => reload(&mut gateway, &mut reread).await,
             },
+            stream = asked(status.as_ref()) => answer(stream, &gateway.snapshot().await),
             () = gateway.failed() => anyhow::bail!("the broker has ended by itself"),
         }
     }
@@ -63,6 +68,24 @@ async fn serve(
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The socket of `tidegate status`. Without it the gateway works all the same.
+fn open_status(path: &Path) -> Option<StatusSocket> {
+    match StatusSocket::open(path) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            tracing::warn!("no status for `tidegate status`: {}: {error}", path.display());
+            None
+        }
+    }
+}
+
+async fn asked(status: Option<&StatusSocket>) -> UnixStream {
+    match status {
+        Some(socket) => socket.asked().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn reload(gateway: &mut Gateway, reread: &mut impl FnMut() -> Result<Config, String>) {

@@ -7,6 +7,7 @@ mod events;
 mod log;
 mod metrics;
 mod snapshot;
+mod socket;
 
 pub use events::{BrokerCounters, BrokerObserver, tell_of_uplink};
 pub use log::{Lines, start_log};
@@ -14,3 +15,4 @@ pub use metrics::render as render_metrics;
 pub use snapshot::{
     BrokerStatus, ClockStatus, CommitHistogram, Health, JournalStatus, SensorStatus, Snapshot, UplinkStatus,
 };
+pub use socket::{SOCKET_NAME, StatusSocket, answer, socket_path};
