@@ -8,7 +8,7 @@ use crate::durable::{DropReason, Message, MessageBody, Record, Ticket, Urgency};
 use crate::mqtt::{Disconnect, Packet, PacketIdentifier, PublishProperties, ReasonCode, Will};
 use crate::time::{Instant, Moment};
 
-use super::routing::Origin;
+use super::routing::{Origin, Publisher};
 use super::sessions::{Attached, Link, Offline, Session, SessionKey};
 use super::subscriptions::Subscriber;
 use super::timers::Timer;
@@ -193,7 +193,7 @@ impl Broker {
         let properties = (properties != PublishProperties::default()).then(|| Box::new(properties));
         let body = MessageBody::Publish { payload, properties };
         let message = Message { topic, qos, retain, accepted_at: turn.now, body };
-        let origin = Origin { session: Some(key), ..Origin::inside(false, Urgency::Lingers) };
+        let origin = Origin::new(Publisher::Client(key), Urgency::Lingers);
         // Nobody waits: what the journal does not take is counted where it is dropped.
         let _ = self.publish(turn, message, origin);
     }

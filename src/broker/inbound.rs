@@ -10,7 +10,7 @@ use crate::mqtt::{Acknowledgement, Packet, PacketIdentifier, Publish, PublishQoS
 
 use super::connection::Connection;
 use super::ledger::Waiting;
-use super::routing::{Accepted, Origin};
+use super::routing::{Accepted, Origin, Publisher};
 use super::sessions::SessionKey;
 use super::{Broker, Output, Turn};
 
@@ -66,7 +66,7 @@ impl Broker {
                 }
             }
             (PublishQoS::AtMostOnce, None) => {
-                let origin = self.origin(key, Urgency::Lingers);
+                let origin = Origin::new(Publisher::Client(key), Urgency::Lingers);
                 // Nobody waits: what the journal does not take is counted where it is dropped.
                 let _ = self.publish(turn, message, origin);
             }
@@ -90,7 +90,7 @@ impl Broker {
         let accepted = match refusal {
             Some(reason) => Err(Refusal::Code(reason)),
             None => {
-                let origin = self.origin(key, Urgency::Awaited);
+                let origin = Origin::new(Publisher::Client(key), Urgency::Awaited);
                 self.publish_strictly(turn, key, message, origin)
             }
         };
@@ -128,7 +128,7 @@ impl Broker {
             None => {
                 let origin = Origin {
                     received: consumer.map(|consumer| (consumer, identifier)),
-                    ..self.origin(key, Urgency::Awaited)
+                    ..Origin::new(Publisher::Client(key), Urgency::Awaited)
                 };
                 self.publish_strictly(turn, key, message, origin)
             }
@@ -244,10 +244,6 @@ impl Broker {
         for key in keys {
             self.break_off(turn, key, ReasonCode::ServerBusy);
         }
-    }
-
-    fn origin(&self, key: SessionKey, urgency: Urgency) -> Origin {
-        Origin { session: Some(key), received: None, presence: false, urgency }
     }
 
     /// The code that says yes, and to 5.0 clients whether anybody listens.

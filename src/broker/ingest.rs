@@ -9,7 +9,7 @@ use crate::mqtt::SubscriptionOptions;
 use crate::time::Moment;
 
 use super::ledger::Waiting;
-use super::routing::Origin;
+use super::routing::{Origin, Publisher};
 use super::subscriptions::{Subscriber, Subscription};
 use super::{Broker, Output, SourceId, Turn, UplinkRules};
 
@@ -55,11 +55,12 @@ impl Broker {
     pub(super) fn ingest(
         &mut self,
         turn: &mut Turn<'_>,
-        source: SourceId,
-        token: u64,
+        (source, token): (SourceId, u64),
         message: Message,
-        origin: Origin,
+        presence: bool,
+        urgency: Urgency,
     ) {
+        let origin = Origin { presence, ..Origin::new(Publisher::Source(source), urgency) };
         let accepted = self.publish(turn, message, origin);
         let (after, dropped) = match accepted {
             Ok(accepted) => (accepted.after, accepted.dropped),

@@ -5,6 +5,7 @@
 //! kept.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 
 use smallvec::SmallVec;
 
@@ -13,7 +14,8 @@ use crate::durable::{
 };
 use crate::mqtt::{Packet, PacketIdentifier};
 
-use super::routing::Origin;
+use super::hash::NumberMap;
+use super::routing::{Origin, Publisher};
 use super::{ConnectionId, Output, SourceId, Turn};
 
 /// Something that is done when its ticket is committed.
@@ -36,8 +38,8 @@ pub(super) enum Waiting {
 pub(super) struct Onward {
     pub(super) message: Message,
     pub(super) origin: Origin,
-    /// The connection that published it.
-    pub(super) publisher: Option<ConnectionId>,
+    /// The connection that it came over.
+    pub(super) connection: Option<ConnectionId>,
     /// The sessions that get it from the journal.
     pub(super) owed_to: SmallVec<[ConsumerId; 2]>,
 }
@@ -55,6 +57,8 @@ pub(super) struct Ledger {
     waiting: VecDeque<(Ticket, Waiting)>,
     /// Kept inbound QoS 2 messages that are not committed, in order: nobody may get them yet.
     held: VecDeque<(Ticket, Sequence)>,
+    /// How many messages of each publisher wait to go onward: later ones of QoS 2 stay behind them.
+    onward: NumberMap<Publisher, u32>,
     uncommitted: VecDeque<(Ticket, usize)>,
     uncommitted_bytes: usize,
 }
@@ -118,6 +122,17 @@ impl Ledger {
         self.held.push_back((ticket, sequence));
     }
 
+    /// Lets an inbound QoS 2 message wait until `ticket` is committed, and behind earlier ones of its publisher.
+    pub(super) fn wait_onward(&mut self, ticket: Ticket, onward: Onward) {
+        *self.onward.entry(onward.origin.publisher).or_default() += 1;
+        self.wait(ticket, Waiting::Onward(Box::new(onward)));
+    }
+
+    /// Whether an earlier message of this publisher waits to go onward.
+    pub(super) fn has_onward(&self, publisher: Publisher) -> bool {
+        self.onward.contains_key(&publisher)
+    }
+
     pub(super) fn is_held(&self, sequence: Sequence) -> bool {
         self.held.binary_search_by_key(&sequence, |(_, held)| *held).is_ok()
     }
@@ -144,7 +159,16 @@ impl Ledger {
     /// The next thing that needs not wait any more.
     pub(super) fn take_released(&mut self) -> Option<Waiting> {
         let committed = self.committed;
-        self.waiting.pop_front_if(|(ticket, _)| *ticket <= committed).map(|(_, what)| what)
+        let (_, what) = self.waiting.pop_front_if(|(ticket, _)| *ticket <= committed)?;
+        if let Waiting::Onward(onward) = &what
+            && let Entry::Occupied(mut count) = self.onward.entry(onward.origin.publisher)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+        Some(what)
     }
 
     pub(super) fn uncommitted_bytes(&self) -> usize {

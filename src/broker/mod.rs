@@ -55,7 +55,7 @@ use crate::time::{Instant, Moment};
 use ledger::{Ledger, Waiting};
 use publish_frame::Frames;
 use retained::RetainedMessages;
-use routing::{Origin, Scratch};
+use routing::Scratch;
 use sessions::{Attached, SessionKey, Sessions};
 use subscriptions::Subscriptions;
 use timers::Timers;
@@ -140,7 +140,7 @@ impl Broker {
             Input::Closed { connection } => self.closed(turn, connection),
             Input::Written { connection, bytes } => self.written(turn, connection, bytes),
             Input::Ingest { source, token, message, presence, urgency } => {
-                self.ingest(turn, source, token, message, Origin::inside(presence, urgency));
+                self.ingest(turn, (source, token), message, presence, urgency);
             }
             Input::Committed { ticket } => {
                 self.ledger.commit(ticket);

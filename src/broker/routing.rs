@@ -12,20 +12,29 @@ use crate::durable::{
 };
 use crate::mqtt::{PacketIdentifier, QoS};
 
-use super::ledger::{Onward, Waiting};
+use super::ledger::Onward;
 use super::outbound::{Readiness, expiry_left};
 use super::publish_frame::{Identifiers, Variant};
 use super::queue::{Bounds, Queued};
 use super::retained::Change;
-use super::sessions::SessionKey;
+use super::sessions::{Session, SessionKey};
 use super::subscriptions::{Subscriber, Subscription};
-use super::{Broker, PublishFrame, Turn};
+use super::{Broker, PublishFrame, SourceId, Turn};
+
+/// Who publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Publisher {
+    /// A client, by its session.
+    Client(SessionKey),
+    /// Somebody inside the gateway.
+    Source(SourceId),
+}
 
 /// Who publishes, and what follows from it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin {
-    /// The client's session, which "no local" leaves out.
-    pub(super) session: Option<SessionKey>,
+    /// Whose other messages it must not overtake.
+    pub(super) publisher: Publisher,
     /// The identifier of an inbound QoS 2 message of a persistent session.
     pub(super) received: Option<(ConsumerId, PacketIdentifier)>,
     /// Presence is not history: nothing for uplinks.
@@ -35,9 +44,16 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Of a message that is nobody's packet: it is handed out even if the journal cannot keep it.
-    pub(super) const fn inside(presence: bool, urgency: Urgency) -> Origin {
-        Origin { session: None, received: None, presence, urgency }
+    pub(super) const fn new(publisher: Publisher, urgency: Urgency) -> Origin {
+        Origin { publisher, received: None, presence: false, urgency }
+    }
+
+    /// The client's session, which "no local" leaves out.
+    fn session(&self) -> Option<SessionKey> {
+        match self.publisher {
+            Publisher::Client(key) => Some(key),
+            Publisher::Source(_) => None,
+        }
     }
 }
 
@@ -92,7 +108,7 @@ impl Broker {
         message: Message,
         origin: Origin,
     ) -> Result<Accepted, DropReason> {
-        let mut recipients = self.recipients(&message, origin);
+        let mut recipients = self.recipients(&message, origin.session(), origin.presence);
         let accepted = self.accept(turn, message, origin, &mut recipients);
         recipients.clear();
         self.scratch.recipients = recipients;
@@ -109,7 +125,7 @@ impl Broker {
         let change = if message.retain { self.retained.change(&message, &self.limits) } else { Change::None };
         let wanted = recipients.iter().filter(|recipient| self.wants_record(recipient, &message)).count();
         let refusal = self.refusal(wanted > 0, origin.received.is_some() || change != Change::None);
-        let is_strict = origin.urgency == Urgency::Awaited && origin.session.is_some();
+        let is_strict = origin.urgency == Urgency::Awaited && origin.session().is_some();
         if let Some(reason) = refusal
             && is_strict
         {
@@ -131,11 +147,15 @@ impl Broker {
         after = self.retain(turn, &message, change, origin.urgency).or(after);
 
         let accepted = Accepted { after, matched: !recipients.is_empty(), dropped: refusal };
-        match after {
-            Some(ticket) if origin.urgency == Urgency::Awaited && message.qos == QoS::ExactlyOnce => {
-                self.hold(ticket, message, origin, sequence, recipients);
-            }
-            _ => self.hand_out(turn, &message, sequence, recipients),
+        // An inbound QoS 2 message goes on when it is on disk, and not before an earlier one of its publisher
+        // [MQTT-4.6.0-6].
+        let is_held = message.qos == QoS::ExactlyOnce
+            && origin.urgency == Urgency::Awaited
+            && (after.is_some() || self.ledger.has_onward(origin.publisher));
+        if is_held {
+            self.hold(after.unwrap_or_default(), message, origin, sequence, recipients);
+        } else {
+            self.hand_out(turn, &message, sequence, recipients);
         }
         Ok(accepted)
     }
@@ -149,8 +169,8 @@ impl Broker {
         }
     }
 
-    /// Everybody whose subscription matches, in a fixed order, each once `[MQTT-3.3.5-1]`.
-    fn recipients(&mut self, message: &Message, origin: Origin) -> Vec<Recipient> {
+    /// Everybody whose subscription matches, in a fixed order, each once `[MQTT-3.3.5-1]`. `own`: the publisher.
+    fn recipients(&mut self, message: &Message, own: Option<SessionKey>, presence: bool) -> Vec<Recipient> {
         let mut found = std::mem::take(&mut self.scratch.found);
         let mut recipients = std::mem::take(&mut self.scratch.recipients);
         self.subscriptions.find(&message.topic, &mut found);
@@ -160,8 +180,8 @@ impl Broker {
         for subscription in found.drain(..) {
             match subscription.subscriber {
                 // [MQTT-3.8.3-3]
-                Subscriber::Session(key) if subscription.no_local && origin.session == Some(key) => continue,
-                Subscriber::Uplink(..) if origin.presence => continue,
+                Subscriber::Session(key) if subscription.no_local && own == Some(key) => continue,
+                Subscriber::Uplink(..) if presence => continue,
                 _ => {}
             }
             match recipients.last_mut() {
@@ -248,16 +268,16 @@ impl Broker {
                 }
             }
         }
-        let publisher = origin.session.and_then(|key| self.sessions.get(key).connection());
-        let publisher = publisher.map(|connection| connection.id);
-        let onward = Onward { message, origin, publisher, owed_to };
-        self.ledger.wait(ticket, Waiting::Onward(Box::new(onward)));
+        let session = origin.session().map(|key| self.sessions.get(key));
+        let connection = session.and_then(Session::connection).map(|connection| connection.id);
+        self.ledger.wait_onward(ticket, Onward { message, origin, connection, owed_to });
     }
 
     /// An inbound QoS 2 message is on disk: it goes on to its subscribers.
     pub(super) fn onward(&mut self, turn: &mut Turn<'_>, onward: &Onward) {
-        let session = onward.publisher.and_then(|connection| self.session_of(connection));
-        let mut recipients = self.recipients(&onward.message, Origin { session, ..onward.origin });
+        // The publisher may be gone, and its key be another's.
+        let own = onward.connection.and_then(|connection| self.session_of(connection));
+        let mut recipients = self.recipients(&onward.message, own, onward.origin.presence);
         // Whoever is owed it through the journal gets it there; who is not yet, subscribed too late.
         recipients.retain(|recipient| !self.wants_record(recipient, &onward.message));
         self.hand_out(turn, &onward.message, None, &recipients);

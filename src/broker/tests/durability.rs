@@ -107,6 +107,27 @@ fn live_delivery_does_not_wait_but_for_qos2() {
     world.hears(live, ["publish t/2 q2 #2 two"]);
 }
 
+/// A QoS 2 message that has nothing to wait for does not overtake an earlier one that has `[MQTT-4.6.0-6]`; those of
+/// other publishers need not wait.
+#[test]
+fn a_qos2_message_does_not_overtake_an_earlier_one() {
+    let mut world = World::new();
+    let live = world.join(Login::v311("live"));
+    world.subscribe(live, "#", 2);
+    let publisher = world.join(Login::v311("p"));
+    let other = world.join(Login::v311("o"));
+    world.commits = false;
+    world.send(publisher, retained("t", 2, 1, "on disk first"));
+    world.send(publisher, qos2("t", 2, "behind it"));
+    world.send(other, qos2("t", 1, "of another"));
+    world.hears(live, ["publish t q2 #1 of another"]);
+    world.commit();
+    world.hears(live, ["publish t q2 #2 on disk first", "publish t q2 #3 behind it"]);
+    world.hears(publisher, ["pubrec #1", "pubrec #2"]);
+    world.send(publisher, qos2("t", 3, "at once"));
+    world.hears(live, ["publish t q2 #4 at once"]);
+}
+
 /// SUBACK, UNSUBACK and CONNACK wait where a persistent session changes, and only there.
 #[test]
 fn changes_of_persistent_sessions_are_on_disk_before_they_are_acknowledged() {
