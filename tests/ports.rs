@@ -184,6 +184,33 @@ async fn an_unplugged_sensor_is_offline_and_comes_back_under_its_name_without_lo
 }
 
 #[tokio::test]
+async fn a_sensor_that_comes_and_goes_costs_its_neighbours_nothing() {
+    const NEIGHBOURS: u64 = 4;
+    let mut neighbours = Vec::new();
+    for index in 0..NEIGHBOURS {
+        let kind = if index % 2 == 0 { Kind::JsonLines } else { Kind::Sds011 };
+        let served = Served::new(kind.profile(), &Options::default());
+        let sensor = Simulated::start(kind, &served.port(), 0, Duration::from_millis(2)).unwrap();
+        neighbours.push((served, sensor));
+    }
+    let flapping = Served::new("json-lines", &Options::default());
+    for round in 1..=4 {
+        let sensor =
+            Simulated::start(Kind::JsonLines, &flapping.port(), 0, Duration::from_millis(1)).unwrap();
+        flapping.until("it is back", |counters| counters.now().opened == round).await;
+        drop(sensor);
+    }
+    for (served, sensor) in &mut neighbours {
+        let sent = sensor.stop().await;
+        served.until("all that was sent is read", |counters| counters.now().readings == sent).await;
+        assert!(sent > 10 && served.counters.now().opened == 1);
+        for number in 0..sent {
+            assert_eq!(sensor.kind().number(&served.state().await), Some(number));
+        }
+    }
+}
+
+#[tokio::test]
 async fn bytes_of_a_frame_cut_by_the_unplugging_do_not_join_those_after_it() {
     let mut served = Served::new("csv", &columns());
     let mut pty = Pty::open().unwrap();

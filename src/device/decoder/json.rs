@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as JsonValue};
 
-use super::{Decoded, Meaning};
+use super::{Decoded, Meaning, ValueKind};
 use crate::device::problem::{Problem, ProblemKind};
 use crate::reading::{MeasurementName, Value};
 
@@ -84,6 +84,10 @@ fn take(meaning: &Meaning, value: &JsonValue, to: &mut Decoded) {
             Some(number) => meaning.number(number, to),
             None => meaning.not_a_number("a number", &number.to_string(), to),
         },
+        // JSON tells numbers from texts: nobody said that this one is a number.
+        JsonValue::String(text) if meaning.kind == ValueKind::Plain => {
+            to.put(&meaning.name, Value::Text(text.as_str().into()), None);
+        }
         JsonValue::String(text) => meaning.text(text, to),
         JsonValue::Array(_) | JsonValue::Object(_) => {
             meaning.not_a_number("one value", "an array or object", to);
@@ -101,12 +105,9 @@ fn take_all(object: &Map<String, JsonValue>, to: &mut Decoded) {
             to.problem(ProblemKind::Name, format!("{shown:?} cannot be the name of a measurement"));
             continue;
         };
-        match value {
-            // A text that nobody declared to be a number stays a text.
-            JsonValue::String(text) => to.put(&name, Value::Text(text.as_str().into()), None),
-            // What is nested is taken by its path, when a map names it.
-            JsonValue::Array(_) | JsonValue::Object(_) => {}
-            value => take(&Meaning::plain(name), value, to),
+        // What is nested is taken by its path, when a map names it.
+        if !matches!(value, JsonValue::Array(_) | JsonValue::Object(_)) {
+            take(&Meaning::plain(name), value, to);
         }
     }
 }
