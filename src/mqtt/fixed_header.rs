@@ -62,7 +62,8 @@ packet_types! {
 
 impl PacketType {
     /// The flags that a packet of this type must carry; `None` for PUBLISH, whose flags speak
-    /// `[MQTT-2.1.3-1]` `[MQTT-3.6.1-1]` `[MQTT-3.8.1-1]` `[MQTT-3.10.1-1]`.
+    /// `[MQTT-2.1.3-1]` `[MQTT-3.6.1-1]` `[MQTT-3.8.1-1]` `[MQTT-3.10.1-1]` `[MQTT-3.14.1-1]` `[MQTT-3.15.1-1]`, in
+    /// 3.1.1 `[MQTT-2.2.2-1]` `[MQTT-2.2.2-2]`.
     pub(super) const fn required_flags(self) -> Option<u8> {
         match self {
             PacketType::Publish => None,

@@ -133,13 +133,18 @@ impl ReasonCode {
     fn fits_connack(self) -> bool {
         use ReasonCode as R;
         match self {
-            R::Success => true,
-            R::KeepAliveTimeout | R::SessionTakenOver | R::TopicFilterInvalid => false,
-            R::ServerShuttingDown => false,
-            R::TopicNameInvalid | R::PacketTooLarge | R::QuotaExceeded | R::PayloadFormatInvalid => true,
-            R::RetainNotSupported | R::QoSNotSupported | R::UseAnotherServer | R::ServerMoved => true,
-            R::ConnectionRateExceeded => true,
-            _ => (0x80..0x90).contains(&self.as_u8()),
+            R::Success
+            | R::TopicNameInvalid
+            | R::PacketTooLarge
+            | R::QuotaExceeded
+            | R::PayloadFormatInvalid
+            | R::RetainNotSupported
+            | R::QoSNotSupported
+            | R::UseAnotherServer
+            | R::ServerMoved
+            | R::ConnectionRateExceeded
+            | R::BadAuthenticationMethod => true,
+            _ => (R::UnspecifiedError.as_u8()..=R::Banned.as_u8()).contains(&self.as_u8()),
         }
     }
 
