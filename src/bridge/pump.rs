@@ -81,6 +81,10 @@ impl Forwarder {
         while self.window.has_room() {
             let Some((topic, payload)) = self.presence.next() else { return };
             let Some(topic) = self.renamed(&topic) else { continue };
+            // A link that flaps would fill the window with repetitions of one state.
+            if self.window.last_presence(&topic) == Some(&payload) {
+                continue;
+            }
             let parcel = Parcel::Presence { topic, payload };
             if server.maximum_qos == QoS::AtMostOnce {
                 if let Some(publish) = self.publish(&parcel, server, PublishQoS::AtMostOnce, false, &now) {

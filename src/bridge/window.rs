@@ -134,6 +134,15 @@ impl Window {
         self.outbound.get(identifier).map(|(_, qos, parcel)| (qos, parcel))
     }
 
+    /// What the server will believe of this topic once everything open has arrived.
+    pub(super) fn last_presence(&self, of: &TopicName) -> Option<&Bytes> {
+        let presence = self.outbound.iter().filter_map(|(_, _, parcel)| match parcel {
+            Parcel::Presence { topic, payload } if topic == of => Some(payload),
+            _ => None,
+        });
+        presence.last()
+    }
+
     /// Whether anything is open with a higher quality of service than this.
     pub(super) fn exceeds(&self, maximum: QoS) -> bool {
         self.outbound.iter().any(|(_, _, parcel)| match parcel {

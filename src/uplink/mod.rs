@@ -9,8 +9,7 @@
 //!
 //! One task per uplink, so that one that is down never holds another. It decides nothing: everything that happens
 //! is told to the forwarder, everything the forwarder says is carried out. It never waits for one of its neighbours
-//! while others have something to say: what the journal or the broker does not take yet is kept, and meanwhile the
-//! socket is not read.
+//! while others have something to say: what the journal or the broker does not take yet is kept.
 
 mod connection;
 mod connector;

@@ -139,11 +139,13 @@ impl Task {
     ) -> Wake {
         let now = (self.clock)().monotonic;
         let until = self.forwarder.next_timeout().map(|at| at.since(now));
-        let held_up = self.is_held_up();
+        // What the journal does not take is bounded by the window. What the broker does not take is bounded by
+        // nothing, so the server is not listened to meanwhile.
+        let listen = self.publishing.is_none();
         let waits_for_journal = !self.appends.is_empty() || self.load.is_some();
         tokio::select! {
             () = sleep(until.unwrap_or(Duration::MAX)), if until.is_some() => Wake::Timeout,
-            wake = travel(&mut self.way, !held_up) => wake,
+            wake = travel(&mut self.way, listen) => wake,
             replies = self.journal.replies() => Wake::Journal(replies),
             room = self.journal.room(), if waits_for_journal => Wake::JournalHasRoom(room),
             accepted = next_acceptance(&mut self.acceptances) => Wake::Accepted(accepted),
@@ -156,11 +158,6 @@ impl Task {
             // Stops, too, when nobody holds the uplink any more.
             _ = stop.changed() => Wake::Stop,
         }
-    }
-
-    /// Whether a neighbour does not take what it was given: the server is not listened to meanwhile.
-    fn is_held_up(&self) -> bool {
-        !self.appends.is_empty() || self.load.is_some() || self.publishing.is_some()
     }
 
     fn handle(&mut self, input: Input) {
@@ -207,38 +204,40 @@ impl Task {
 
     /// Carries out what the forwarder said, and what could not be carried out before.
     fn carry_out(&mut self) {
-        for output in std::mem::take(&mut self.outputs) {
-            match output {
-                Output::Open => self.way = Way::Opening(self.connector.open()),
-                Output::Send(packet) => {
-                    if let Way::Open(connection) = &mut self.way {
-                        // What cannot be expressed was refused before it came here.
-                        let sent = connection.send(&packet);
-                        debug_assert!(sent.is_ok(), "{sent:?}: {packet:?}");
-                    }
-                }
-                Output::Close => {
-                    if let Way::Open(mut connection) = std::mem::replace(&mut self.way, Way::Closed) {
-                        connection.write_now();
-                    }
-                }
-                Output::Load { consumer, after, max_messages, max_bytes } => {
-                    self.load = Some(Load { consumer, after, max_messages, max_bytes, committed_only: true });
-                }
-                Output::Append { ticket, urgency, record } => self.appends.push((ticket, urgency, record)),
-                Output::Ingest { token, message, urgency } => {
-                    self.publications.push(Publication {
-                        token,
-                        message: *message,
-                        presence: false,
-                        urgency,
-                    });
-                }
-                Output::Event(event) => (self.watch)(&event),
+        while !self.outputs.is_empty() {
+            for output in std::mem::take(&mut self.outputs) {
+                self.carry_out_one(output);
             }
         }
         self.hand_to_journal();
         self.hand_to_broker();
+    }
+
+    fn carry_out_one(&mut self, output: Output) {
+        match output {
+            Output::Open => self.way = Way::Opening(self.connector.open()),
+            Output::Send(packet) => {
+                if let Way::Open(connection) = &mut self.way
+                    && let Err(error) = connection.send(&packet)
+                {
+                    self.way = Way::Closed;
+                    self.handle(Input::Closed(format!("what is to be sent cannot be said: {error}")));
+                }
+            }
+            Output::Close => {
+                if let Way::Open(mut connection) = std::mem::replace(&mut self.way, Way::Closed) {
+                    connection.write_now();
+                }
+            }
+            Output::Load { consumer, after, max_messages, max_bytes } => {
+                self.load = Some(Load { consumer, after, max_messages, max_bytes, committed_only: true });
+            }
+            Output::Append { ticket, urgency, record } => self.appends.push((ticket, urgency, record)),
+            Output::Ingest { token, message, urgency } => {
+                self.publications.push(Publication { token, message: *message, presence: false, urgency });
+            }
+            Output::Event(event) => (self.watch)(&event),
+        }
     }
 
     fn hand_to_journal(&mut self) {

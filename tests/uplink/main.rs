@@ -14,6 +14,7 @@
 mod gateway;
 mod mosquitto;
 mod observer;
+mod sink;
 
 use gateway::Gateway;
 use mosquitto::Mosquitto;
@@ -67,4 +68,57 @@ async fn a_server_that_is_restarted_while_a_backlog_drains_gets_all_of_it() {
         assert!(u64::try_from(double).unwrap() <= status.possible_duplicates, "{double}, {status:?}");
         gateway.stop().await;
     }
+}
+
+/// How fast a backlog drains: `cargo test --release --test uplink -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, for a release build on a quiet machine"]
+async fn drain_rate() {
+    const MESSAGES: u64 = 200_000;
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        for server in ["a sink", "mosquitto"] {
+            let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut port = reserved.local_addr().unwrap().port();
+            let mut mosquitto = None;
+            if server == "mosquitto" {
+                let Some(started) = Mosquitto::start("drain rate") else { continue };
+                port = started.port;
+                mosquitto = Some(started);
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let mut gateway = Gateway::start(folder.path(), 1, |_| {}).await;
+            gateway.keep(MESSAGES, qos).await;
+            gateway.stop().await;
+            if server == "a sink" {
+                tokio::spawn(sink::serve(reserved));
+            }
+            let gateway = Gateway::start(folder.path(), port, |_| {}).await;
+            gateway.until(|status| status.acknowledged > 0).await;
+            let (started, cpu) = (std::time::Instant::now(), cpu_seconds());
+            let first = gateway.uplink.status().acknowledged;
+            gateway.until(|status| status.acknowledged == MESSAGES).await;
+            let seconds = started.elapsed().as_secs_f64();
+            let drained = f64::from(u32::try_from(MESSAGES - first).unwrap());
+            eprintln!(
+                "{qos:?} to {server}: {:.0} messages/s, {:.2} CPU s per million (sink included), peak RSS {}",
+                drained / seconds,
+                (cpu_seconds() - cpu) / drained * 1e6,
+                peak_memory(),
+            );
+            gateway.stop().await;
+            drop(mosquitto);
+        }
+    }
+}
+
+/// CPU time of this process.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
+
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().to_owned()
 }

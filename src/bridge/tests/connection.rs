@@ -330,6 +330,22 @@ fn presence_is_published_retained_at_each_connect_then_what_changes() {
 }
 
 #[test]
+fn a_link_that_flaps_does_not_pile_up_presence() {
+    let mut world = World::with(|options| options.status_topic = Some(topic("s")));
+    for _ in 0..20 {
+        world.wait();
+        world.answer_open();
+        world.step_cloud();
+        world.step_gateway();
+        assert_eq!(world.forwarder.status().in_flight, 1);
+        world.break_link();
+    }
+    world.connect();
+    world.settle();
+    assert_eq!(world.cloud.arrived.len(), 1);
+}
+
+#[test]
 fn presence_goes_ahead_of_the_backlog_and_without_retain_where_the_server_has_none() {
     let mut world = World::with(|options| {
         options.status_topic = Some(topic("s"));
