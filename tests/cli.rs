@@ -226,3 +226,62 @@ fn what_pub_publishes_sub_prints_in_both_versions() {
     assert_eq!(tidegate(&nothing).status.code(), Some(1), "a message that does not come is told");
     assert_eq!(running.terminate(), Some(0));
 }
+
+/// Every file of a folder, with its content.
+fn content(folder: &Path) -> std::collections::BTreeMap<std::ffi::OsString, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap())).collect()
+}
+
+#[test]
+fn a_journal_is_looked_into_damage_is_found_and_nothing_is_changed() {
+    let (folder, path) = configuration(
+        "[gateway]\ndata_dir = \"data\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [uplink.cloud]\nurl = \"mqtt://127.0.0.1:1\"\n",
+    );
+    let data = folder.path().join("data");
+    let journal = |command: &str| tidegate(&["journal", command, data.to_str().unwrap()]);
+    let running = Running::start(&path);
+    for number in 1..=3 {
+        let message = format!("message-{number}");
+        let output = tidegate(&["pub", "tidegate/test", "-m", &message, "--port", &running.port]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+    let output = journal("verify");
+    assert_eq!(output.status.code(), Some(2), "it is in use");
+    assert!(stderr(&output).contains("in use"), "{}", stderr(&output));
+    kill_process(Pid::from_child(&running.child), Signal::KILL).unwrap();
+    drop(running);
+
+    let files = content(&data.join("journal"));
+    let output = journal("verify");
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert!(stdout(&journal("inspect")).contains("uplink cloud: 3 messages wait"));
+    let exported = stdout(&journal("export"));
+    let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let payloads: Vec<&str> = lines.iter().map(|line| line["payload"].as_str().unwrap()).collect();
+    assert_eq!(payloads, ["message-1", "message-2", "message-3"]);
+    assert_eq!((&lines[0]["for"], &lines[0]["topic"]), (&"uplink cloud".into(), &"tidegate/test".into()));
+    assert_eq!(content(&data.join("journal")), files, "looking changes nothing");
+
+    let second = b"message-2";
+    let (name, mut bytes) = files
+        .into_iter()
+        .find(|(_, bytes)| bytes.windows(second.len()).any(|window| window == second))
+        .unwrap();
+    let at = bytes.windows(second.len()).position(|window| window == second).unwrap();
+    bytes[at] ^= 0xFF;
+    fs::write(data.join("journal").join(name), bytes).unwrap();
+    let files = content(&data.join("journal"));
+    let output = journal("verify");
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(stdout(&output).contains("damaged; messages lost: 1"), "{}", stdout(&output));
+    let output = journal("export");
+    assert_eq!((output.status.code(), stdout(&output).lines().count()), (Some(1), 2));
+    assert_eq!(content(&data.join("journal")), files, "looking changes nothing");
+}
+
+#[test]
+fn a_journal_that_is_not_there_is_told_with_2() {
+    assert_eq!(tidegate(&["journal", "verify", "/no/such/folder"]).status.code(), Some(2));
+}

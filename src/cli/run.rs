@@ -3,13 +3,12 @@
 use std::io::stderr;
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
-
 use super::terminal::{colours, complain};
 use super::{Configuration, USAGE};
 use crate::clock::Clock;
 use crate::config::{self, Severity};
 use crate::gateway;
+use crate::telemetry::{Lines, start_log};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -24,7 +23,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    start_log();
+    start_log(Lines::suitable());
     let configuration = arguments.configuration;
     let loaded = match config::load(&configuration.config, &configuration.overrides()) {
         Ok(loaded) => loaded,
@@ -46,17 +45,4 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Err(problems) => Err(super::check::summary(&problems)),
     };
     gateway::run(&loaded.config, Clock::system(), reread)
-}
-
-/// Starts logging to stderr. systemd's journal stamps lines itself.
-pub(super) fn start_log() {
-    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colours(&stderr()));
-    // A log that was started before, as in tests, stays.
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        let _ = log.without_time().with_target(false).try_init();
-    } else {
-        let _ = log.with_target(false).try_init();
-    }
 }

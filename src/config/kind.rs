@@ -61,6 +61,7 @@ const fn notation(
 }
 
 pub(super) static TEXT: Notation = notation("text", "\"...\"", |_| Ok(()));
+pub(super) static CLIENT_ID: Notation = notation("client identifier", "\"greenhouse\"", not_empty);
 pub(super) static PATH: Notation = notation("path", "\"users\"", not_empty);
 pub(super) static NAME: Notation = notation("name", "\"greenhouse\"", name);
 pub(super) static ADDRESS: Notation =

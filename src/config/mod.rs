@@ -1,9 +1,9 @@
 //! The configuration file: read, judged as a whole, and turned into plain values.
 //!
-//! A file goes through: TOML with places ([`tree`]) → values given outside of it ([`overrides`]) → unknown keys,
-//! types and ranges ([`check`], after the tables of [`schema`]) → what this version cannot do ([`unavailable`]) → what
-//! keys say together ([`meaning`]) → [`Config`] ([`build`]). Every problem is collected, none stops the search;
-//! [`report`] shows them. Never opens a port and never connects: `tidegate check --online` does, in [`crate::cli`].
+//! A file goes through: TOML with places (`tree`) → values given outside of it (`overrides`) → unknown keys,
+//! types and ranges (`check`, after the tables of `schema`) → what this version cannot do (`unavailable`) → what
+//! keys say together (`meaning`) → [`Config`] (`build`). Every problem is collected, none stops the search;
+//! `report` shows them. Never opens a port and never connects: `tidegate check --online` does, in [`crate::cli`].
 
 mod build;
 mod check;

@@ -239,7 +239,7 @@ static UPLINK: Table = Table {
         key("version", Kind::Choice(&["5", "3.1.1"]), "`\"5\"`", "The MQTT version to speak."),
         key(
             "client_id",
-            Kind::Text(&kind::TEXT),
+            Kind::Text(&kind::CLIENT_ID),
             "the gateway's id",
             "Who the gateway is at that server; one client at a time may be it.",
         ),

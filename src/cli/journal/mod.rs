@@ -1,0 +1,142 @@
+//! `tidegate journal`: looks into a journal that is not in use, damaged ones too. Changes nothing.
+
+mod export;
+mod read_only;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::terminal::{complain, say};
+use super::{FAILED, USAGE};
+use crate::clock::Clock;
+use crate::disk::FileDisk;
+use crate::durable::ConsumerId;
+use crate::journal::{Backlog, Journal, Options, Recovery, Report};
+use read_only::ReadOnly;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tidegate journal inspect /var/lib/tidegate
+  tidegate journal verify /var/lib/tidegate && echo sound
+  tidegate journal export /var/lib/tidegate > messages.jsonl
+
+Ends with 0 when the journal is sound, 1 when it is damaged, 2 when it cannot be read or is in use.")]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Shows what it holds, and for whom
+    #[command(after_help = "Example:\n  tidegate journal inspect /var/lib/tidegate")]
+    Inspect(Folder),
+    /// Says whether it is sound, and where it is not
+    #[command(after_help = "Example:\n  tidegate journal verify /var/lib/tidegate")]
+    Verify(Folder),
+    /// Prints everything that is still owed to somebody, one JSON object per line
+    #[command(after_help = "Example:\n  tidegate journal export /var/lib/tidegate > messages.jsonl")]
+    Export(Folder),
+}
+
+#[derive(Debug, clap::Args)]
+struct Folder {
+    /// The gateway's data_dir, or the journal's folder in it
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+/// A journal that is only read.
+type Opened = (Journal<ReadOnly<FileDisk>>, Recovery);
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let (Command::Inspect(folder) | Command::Verify(folder) | Command::Export(folder)) = &arguments.command;
+    let folder = journal_in(&folder.folder);
+    let (mut journal, recovery) = match open(&folder) {
+        Ok(opened) => opened,
+        Err(error) => {
+            complain(format_args!("{error:#}"));
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    match &arguments.command {
+        Command::Inspect(_) => inspect(&mut journal, &recovery)?,
+        Command::Verify(_) => say(verdict(&recovery.report))?,
+        Command::Export(_) => export::export(&mut journal, &recovery)?,
+    }
+    if recovery.report.is_sound() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !matches!(arguments.command, Command::Verify(_)) {
+        complain(verdict(&recovery.report));
+    }
+    Ok(ExitCode::from(FAILED))
+}
+
+/// The journal's folder: the one that is named, or the one that a gateway keeps in it.
+fn journal_in(folder: &Path) -> PathBuf {
+    let inside = folder.join("journal");
+    if inside.is_dir() { inside } else { folder.to_owned() }
+}
+
+fn open(folder: &Path) -> anyhow::Result<Opened> {
+    let disk = ReadOnly(FileDisk::open_to_read(folder)?);
+    // Nothing is written: neither the room nor the seed matters.
+    let options = Options::new(1 << 40, 0);
+    Ok(Journal::open(disk, options, Clock::system().now())?)
+}
+
+fn inspect(journal: &mut Journal<ReadOnly<FileDisk>>, recovery: &Recovery) -> anyhow::Result<()> {
+    let Recovery { state, report, .. } = recovery;
+    let status = journal.status();
+    say(format_args!(
+        "{} messages in {} segments, {} commits, the last message is number {}",
+        report.messages, report.segments, report.commits, state.last_sequence
+    ))?;
+    let backlog =
+        |consumer: &ConsumerId| describe(status.backlogs.get(consumer).copied().unwrap_or_default());
+    for (consumer, uplink) in &state.uplinks {
+        say(format_args!("uplink {}: {}", uplink.name, backlog(consumer)))?;
+    }
+    for (consumer, session) in &state.sessions {
+        say(format_args!(
+            "session {}: {}, {} subscriptions",
+            session.client_id,
+            backlog(consumer),
+            session.subscriptions.len()
+        ))?;
+    }
+    say(format_args!("{} retained messages", state.retained.len()))?;
+    Ok(())
+}
+
+fn describe(backlog: Backlog) -> String {
+    match backlog.messages {
+        0 => "nothing waits".to_owned(),
+        1 => format!("1 message waits, {} bytes", backlog.bytes),
+        messages => format!("{messages} messages wait, {} bytes", backlog.bytes),
+    }
+}
+
+/// What is wrong, one line each.
+fn verdict(report: &Report) -> String {
+    let mut lines = vec![match report.is_sound() {
+        true => format!("sound: {} commits, {} messages are owed", report.commits, report.messages),
+        false => format!("damaged; messages lost: {}", report.messages_lost()),
+    }];
+    lines.extend(report.lost.iter().map(|lost| {
+        format!(
+            "segment {} at {}: {} bytes are unreadable, {} commits with {} messages stood there",
+            lost.place.segment, lost.place.offset, lost.place.bytes, lost.commits, lost.messages
+        )
+    }));
+    lines.extend(report.unreadable_files.iter().map(|name| format!("{name}: the file is unreadable")));
+    lines.extend(report.torn_tail.map(|tail| {
+        format!(
+            "segment {} at {}: the last commit was not written to its end, and never acknowledged",
+            tail.segment, tail.offset
+        )
+    }));
+    lines.join("\n")
+}
