@@ -78,6 +78,7 @@ impl Decoder {
         }
     }
 
+    #[inline(never)]
     fn read_connect(&mut self, mut reader: Reader, header: FixedHeader) -> Result<Packet, DecodeError> {
         assert!(header.packet_type == PacketType::Connect, "no other packet passes before it");
         match read_protocol(&mut reader)? {
@@ -97,6 +98,7 @@ impl Decoder {
 
 /// Takes a packet from the buffer and gives its body: a slice of the buffer, unless its strings live as long as a
 /// session. Those are copied, so that they do not keep a buffer of many times their size alive.
+#[inline]
 fn take_body(header: FixedHeader, buffer: &mut BytesMut) -> Bytes {
     let mut packet = buffer.split_to(header.packet_length);
     packet.advance(header.length);

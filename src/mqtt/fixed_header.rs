@@ -102,6 +102,8 @@ impl FixedHeader {
     /// Reads the header at the start of `bytes`; `Ok(None)` when more bytes are needed.
     ///
     /// `version` is `None` before CONNECT was read.
+    // Its only caller takes the result apart at once: passed through memory it would cost more than it does.
+    #[inline(always)]
     pub(super) fn read(
         bytes: &[u8],
         sender: Sender,

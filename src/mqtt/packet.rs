@@ -85,12 +85,27 @@ impl Packet {
         version: ProtocolVersion,
         sender: Sender,
     ) -> Result<Packet, DecodeError> {
+        if header.packet_type == PacketType::Publish {
+            return Publish::read(reader, header.flags, version, sender).map(Packet::Publish);
+        }
+        Packet::read_rarer(reader, header, version, sender)
+    }
+
+    // Apart, so that the way of a PUBLISH stays short.
+    #[inline(never)]
+    fn read_rarer(
+        reader: Reader,
+        header: FixedHeader,
+        version: ProtocolVersion,
+        sender: Sender,
+    ) -> Result<Packet, DecodeError> {
         let packet_type = header.packet_type;
         let acknowledgement = |reader| Acknowledgement::read(reader, packet_type, version, sender);
         Ok(match packet_type {
-            PacketType::Connect => return Err(DecodeError::protocol("CONNECT out of place")),
+            PacketType::Connect | PacketType::Publish => {
+                return Err(DecodeError::protocol("read in its own way"));
+            }
             PacketType::ConnAck => Packet::ConnAck(Box::new(ConnAck::read(reader, version)?)),
-            PacketType::Publish => Packet::Publish(Publish::read(reader, header.flags, version, sender)?),
             PacketType::PubAck => Packet::PubAck(acknowledgement(reader)?),
             PacketType::PubRec => Packet::PubRec(acknowledgement(reader)?),
             PacketType::PubRel => Packet::PubRel(acknowledgement(reader)?),

@@ -29,6 +29,7 @@ pub(super) enum Varint {
 }
 
 /// Reads the Variable Byte Integer at the start of `bytes` (section 1.5.5).
+#[inline]
 pub(super) fn parse_varint(bytes: &[u8]) -> Varint {
     let mut value = 0;
     for (index, &byte) in bytes.iter().take(4).enumerate() {
