@@ -61,9 +61,9 @@ impl KeptListener {
     }
 
     /// Waits until it listens.
-    pub(super) async fn opened(&mut self) {
-        // An error would say that the task is gone, which it is only when this is dropped.
-        let _ = self.state.wait_for(|state| matches!(state, ListenerState::Open(_))).await;
+    pub(super) async fn opened(&self) {
+        // An error says that its task has ended: it must not be opened, and the log says why.
+        let _ = self.state.clone().wait_for(|state| matches!(state, ListenerState::Open(_))).await;
     }
 }
 

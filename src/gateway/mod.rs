@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 pub use journal::JournalError;
@@ -77,7 +77,6 @@ pub struct Gateway {
     clock: Clock,
     started_at: Instant,
     owner: OwnerHandle,
-    owner_task: JoinHandle<()>,
     journal: JournalHandle,
     journal_max_bytes: u64,
     counters: Arc<BrokerCounters>,
@@ -121,7 +120,7 @@ impl Gateway {
         let (broker, consumers) = build_broker(config, &renderer, &opened.recovery, now, &mut outputs);
         let counters = Arc::new(BrokerCounters::default());
         let client = journal.client(Writer::BROKER).await.map_err(|_| StartError::Stopped)?;
-        let (owner, owner_task) = net::start(OwnerParts {
+        let owner = net::start(OwnerParts {
             broker,
             outputs,
             journal: JournalLink::new(client),
@@ -161,7 +160,6 @@ impl Gateway {
             system_clock,
             clock,
             owner,
-            owner_task,
             journal,
             journal_max_bytes: opened.max_bytes,
             counters,
@@ -174,8 +172,8 @@ impl Gateway {
     }
 
     /// Waits until every listener is open; the addresses with the ports that the system chose.
-    pub async fn listening(&mut self) -> Vec<SocketAddr> {
-        for listener in &mut self.listeners {
+    pub async fn listening(&self) -> Vec<SocketAddr> {
+        for listener in &self.listeners {
             listener.opened().await;
         }
         self.addresses()
@@ -194,9 +192,9 @@ impl Gateway {
     }
 
     /// Waits until a vital part has ended by itself, which is a fault.
-    pub async fn failed(&mut self) {
-        // A panic in it is the same to us as its end.
-        let _ = (&mut self.owner_task).await;
+    pub async fn failed(&self) {
+        // The owner of the broker ends, too, when the journal's thread has.
+        self.owner.entrance().ended().await;
     }
 
     /// Everything there is to show.

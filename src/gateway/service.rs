@@ -7,7 +7,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Gateway;
 use super::supervisor::tell;
@@ -45,20 +45,25 @@ async fn serve(
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch()?;
     let mut gateway = Gateway::start(config, clock).await?;
-    if timeout(LISTENING_PATIENCE, gateway.listening()).await.is_err() {
-        tracing::warn!("going on without a listener that cannot be opened yet");
-    }
     let status = open_status(&socket_path(&config.gateway.data_dir));
-    tell(&[NotifyState::Ready]);
-    tracing::info!("gateway {} is ready", config.gateway.id);
+    let mut ready = false;
+    let patience_ends = Instant::now() + LISTENING_PATIENCE;
     loop {
         tokio::select! {
+            listening = timeout_at(patience_ends, gateway.listening()), if !ready => {
+                if listening.is_err() {
+                    tracing::warn!("going on without a listener that cannot be opened yet");
+                }
+                ready = true;
+                tell(&[NotifyState::Ready]);
+                tracing::info!("gateway {} is ready", config.gateway.id);
+            }
             asked = signals.next() => match asked {
                 Asked::End => break,
                 Asked::Reload => reload(&mut gateway, &mut reread).await,
             },
             stream = asked(status.as_ref()) => answer(stream, &gateway.snapshot().await),
-            () = gateway.failed() => anyhow::bail!("the broker has ended by itself"),
+            () = gateway.failed() => anyhow::bail!("a vital part has ended by itself"),
         }
     }
     tell(&[NotifyState::Stopping]);

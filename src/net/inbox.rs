@@ -116,6 +116,11 @@ impl Entrance {
         self.ask(FromInside::Stop).await
     }
 
+    /// Waits until the owner has ended, in whatever way.
+    pub async fn ended(&self) {
+        self.sender.closed().await;
+    }
+
     async fn ask(&self, question: impl FnOnce(oneshot::Sender<()>) -> FromInside) -> Result<(), Stopped> {
         let (answer, answered) = oneshot::channel();
         self.sender.send(question(answer)).await.map_err(|_| Stopped)?;

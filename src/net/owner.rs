@@ -10,7 +10,6 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 use super::inbox::{Accepted, Batch, Entrance, FromInside, Inbox, Publication};
 use super::journal_link::JournalLink;
@@ -86,7 +85,8 @@ struct Waiting {
 }
 
 /// Starts the owner. Its task ends after [`OwnerHandle::stop`], or when the journal has ended.
-pub fn start(parts: OwnerParts) -> (OwnerHandle, JoinHandle<()>) {
+#[must_use]
+pub fn start(parts: OwnerParts) -> OwnerHandle {
     let (inbox, connections) = Inbox::new(INBOX_BATCHES);
     let (entrance, inside) = Entrance::new(INBOX_BATCHES);
     let handle = OwnerHandle { entrance, reception: Reception::new(inbox) };
@@ -105,8 +105,8 @@ pub fn start(parts: OwnerParts) -> (OwnerHandle, JoinHandle<()>) {
         waiting,
         stopping: None,
     };
-    let task = tokio::spawn(owner.run(handle.clone()));
-    (handle, task)
+    tokio::spawn(owner.run(handle.clone()));
+    handle
 }
 
 impl Owner {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,15 +27,17 @@ pub(crate) struct Program {
 impl Program {
     /// Starts a gateway with one listener on a port of the system's choice, and waits until it listens.
     pub(crate) fn start(configuration: &str) -> Program {
-        Program::start_in(tempfile::tempdir().unwrap(), configuration)
+        Program::start_with(configuration, &[])
     }
 
-    pub(crate) fn start_in(folder: TempDir, configuration: &str) -> Program {
-        let text = format!(
-            "[gateway]\nid = \"gw\"\ndata_dir = \"data\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n{configuration}"
-        );
-        std::fs::write(folder.path().join("tidegate.toml"), text).unwrap();
-        let (child, lines, log) = spawn(folder.path());
+    /// The same, with environment variables.
+    pub(crate) fn start_with(configuration: &str, environment: &[(&str, &str)]) -> Program {
+        Program::start_in(tempfile::tempdir().unwrap(), configuration, environment)
+    }
+
+    fn start_in(folder: TempDir, configuration: &str, environment: &[(&str, &str)]) -> Program {
+        configure(folder.path(), configuration);
+        let (child, lines, log) = spawn(folder.path(), environment);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let configuration = configuration.to_owned();
         let mut program = Program { address, child, lines, log, folder, configuration };
@@ -76,7 +78,17 @@ impl Program {
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
         let configuration = std::mem::take(&mut self.configuration);
         drop(self);
-        Program::start_in(folder, &configuration)
+        Program::start_in(folder, &configuration, &[])
+    }
+
+    /// Writes another configuration, which counts from the next SIGHUP on.
+    pub(crate) fn reconfigure(&self, configuration: &str) {
+        configure(self.folder.path(), configuration);
+    }
+
+    /// Starts the program once more with the same configuration, and waits for its end.
+    pub(crate) fn run_another(&self) -> std::io::Result<Output> {
+        command(self.folder.path()).output()
     }
 
     /// Asks it to end, as systemd does, and gives its exit status and how long that took.
@@ -103,16 +115,24 @@ impl Drop for Program {
     }
 }
 
-fn spawn(folder: &Path) -> (Child, Receiver<String>, Arc<Mutex<String>>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-        .args(["run", "--config"])
-        .arg(folder.join("tidegate.toml"))
-        .env("TIDEGATE_LOG", "debug")
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+fn configure(folder: &Path, configuration: &str) {
+    let text = format!(
+        "[gateway]\nid = \"gw\"\ndata_dir = \"data\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n{configuration}"
+    );
+    std::fs::write(folder.join("tidegate.toml"), text).unwrap();
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["run", "--config"]).arg(folder.join("tidegate.toml"));
+    command.env("TIDEGATE_LOG", "debug").env("NO_COLOR", "1").stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+type Spawned = (Child, Receiver<String>, Arc<Mutex<String>>);
+
+fn spawn(folder: &Path, environment: &[(&str, &str)]) -> Spawned {
+    let mut child = command(folder).envs(environment.iter().copied()).spawn().unwrap();
     let stderr = BufReader::new(child.stderr.take().unwrap());
     let (sender, lines) = channel();
     let log = Arc::new(Mutex::new(String::new()));

@@ -23,7 +23,7 @@ impl Cloud {
         let settings = ["gateway.id=cloud", "gateway.data_dir=cloud", "listener.1.address=127.0.0.1:0"];
         let overrides = Overrides { settings: settings.map(str::to_owned).into(), ..Overrides::default() };
         let mut config = config::parse("", &folder.join("cloud.toml"), &overrides)?.config;
-        let mut gateway = Gateway::start(&config, clock.clone()).await?;
+        let gateway = Gateway::start(&config, clock.clone()).await?;
         let addresses = gateway.listening().await;
         let address = *addresses.first().context("the cloud does not listen")?;
         for listener in &mut config.listeners {
@@ -46,7 +46,7 @@ impl Cloud {
 
     /// It comes back, with what it had kept.
     pub(super) async fn come_back(&mut self) -> anyhow::Result<()> {
-        let mut gateway = Gateway::start(&self.config, self.clock.clone()).await?;
+        let gateway = Gateway::start(&self.config, self.clock.clone()).await?;
         gateway.listening().await;
         self.running = Some(gateway);
         Ok(())

@@ -119,7 +119,7 @@ impl Stage {
             vec!["listener.1.address=127.0.0.1:0".to_owned(), format!("uplink.cloud.url=mqtt://{server}")];
         let overrides = Overrides { settings, ..Overrides::default() };
         let loaded = config::parse(CONFIGURATION, &self.folder.join("demo.toml"), &overrides)?;
-        let mut gateway = Gateway::start(&loaded.config, self.clock.clone()).await?;
+        let gateway = Gateway::start(&loaded.config, self.clock.clone()).await?;
         let addresses = gateway.listening().await;
         self.gateway = Some(gateway);
         let address = *addresses.first().context("the gateway does not listen")?;
