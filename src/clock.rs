@@ -95,7 +95,10 @@ fn nanos(time: Timespec) -> i128 {
 /// The first half of the kernel's random identifier of this boot; where there is none, the second at which it
 /// began.
 fn boot_id() -> BootId {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    // systemd/tidegate.service hides /proc/sys and says the identifier in a variable.
+    let text = std::env::var("BOOT_ID")
+        .or_else(|_| std::fs::read_to_string("/proc/sys/kernel/random/boot_id"))
+        .unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
     let began = || {
         let since = i64::try_from(monotonic().as_millis()).unwrap_or(0);
