@@ -59,18 +59,18 @@ pub(super) struct LengthField {
 
 /// What can be said of the bytes at hand.
 enum Verdict {
-    /// No frame begins in so many bytes.
+    /// No frame begins in so many bytes: garbage, an empty line.
     Garbage(usize),
     /// More bytes are needed.
     Incomplete,
     /// So many bytes are a frame.
     Whole(usize),
-    /// So many bytes are an empty line.
-    Blank(usize),
     /// What looked like a frame is none; the search goes on behind so many bytes.
     Broken(usize, Problem),
-    /// A line is longer than any may be; it goes on until its end.
+    /// A line is longer than any may be; it goes on until its end...
     Overlong,
+    /// ...which is behind so many bytes.
+    OverlongEnd(usize),
 }
 
 /// What is known of the bytes at the front that may become a frame.
@@ -144,31 +144,18 @@ impl Framer {
     fn scan(&mut self, framing: &Framing, found: &mut impl FnMut(Result<&[u8], Problem>)) {
         // One move of the buffer for all that this piece holds.
         let mut done = 0;
-        loop {
-            let pending = self.buffer.get(done..).unwrap_or_default();
-            if pending.is_empty() {
-                break;
-            }
-            if self.skipping_line {
-                match find(pending, &framing.end, 0) {
-                    Some(at) => {
-                        done += at + framing.end.len();
-                        self.skipping_line = false;
-                    }
-                    None => {
-                        done += pending.len().saturating_sub(framing.end.len().saturating_sub(1));
-                        break;
-                    }
-                }
-                continue;
-            }
-            let verdict = framing.inspect(pending, &mut self.candidate);
+        while let Some(pending) = self.buffer.get(done..).filter(|pending| !pending.is_empty()) {
+            let verdict = if self.skipping_line {
+                framing.skip_line(pending)
+            } else {
+                framing.inspect(pending, &mut self.candidate)
+            };
             if !matches!(verdict, Verdict::Incomplete) {
                 self.candidate.searched = 0;
             }
             match verdict {
                 Verdict::Incomplete => break,
-                Verdict::Garbage(count) | Verdict::Blank(count) => done += count,
+                Verdict::Garbage(count) => done += count,
                 Verdict::Whole(length) => {
                     let stuffed = framing.stuffing.is_some();
                     let frame = if stuffed {
@@ -187,6 +174,10 @@ impl Framer {
                     self.skipping_line = true;
                     let detail = format!("a line has more than {} bytes", framing.longest);
                     found(Err(Problem::new(ProblemKind::TooLong, detail)));
+                }
+                Verdict::OverlongEnd(count) => {
+                    self.skipping_line = false;
+                    done += count;
                 }
             }
         }
@@ -226,6 +217,17 @@ impl Framing {
             return Verdict::Incomplete;
         };
         self.judge(frame, &mut candidate.plain)
+    }
+
+    /// Looks for the end of an overlong line; its end may be cut in two.
+    fn skip_line(&self, pending: &[u8]) -> Verdict {
+        if let Some(at) = find(pending, &self.end, 0) {
+            return Verdict::OverlongEnd(at + self.end.len());
+        }
+        match pending.len().saturating_sub(self.end.len().saturating_sub(1)) {
+            0 => Verdict::Incomplete,
+            count => Verdict::Garbage(count),
+        }
     }
 
     /// How many bytes at the front cannot begin a frame.
@@ -271,7 +273,7 @@ impl Framing {
     /// Judges what has the length of a frame.
     fn judge(&self, whole: &[u8], plain: &mut Vec<u8>) -> Verdict {
         if self.is_line() && self.is_blank(whole) {
-            return Verdict::Blank(whole.len());
+            return Verdict::Garbage(whole.len());
         }
         match self.check(whole, plain) {
             Ok(()) => Verdict::Whole(whole.len()),

@@ -278,6 +278,18 @@ fn options_that_do_not_fit_name_their_key() {
     assert!(library.profile("nova-sds01").unwrap_err().to_string().contains("did you mean \"nova-sds011\"?"));
 }
 
+#[test]
+fn an_overlong_line_ends_where_its_end_is_however_that_is_cut() {
+    let text = "device = { model = \"x\", about = \"x\" }\nserial = { baud = 1 }\n\
+                frame = { end = \"0D 0A\", longest = 8 }\ndecode = { as = \"key-value\" }";
+    let profile = Arc::new(Profile::parse("x", "x.toml", text).unwrap());
+    let stream = b"t=1\r\n0123456789\rt=9\r\nt=2\r\n";
+    for cut in 0..stream.len() {
+        let (readings, problems) = hear(&profile, &[&stream[..cut], &stream[cut..]]);
+        assert_eq!((readings, problems), (vec!["t=1".to_owned(), "t=2".to_owned()], vec!["too_long"]));
+    }
+}
+
 /// Framings that no shipped profile has yet, with the fields of the `custom-*` vectors.
 const OTHERS: [(&str, &str, &str); 3] = [
     (

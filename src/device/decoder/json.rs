@@ -2,12 +2,9 @@
 
 use serde_json::{Map, Value as JsonValue};
 
-use super::{Decoded, Meaning, ValueKind};
+use super::{Decoded, GATEWAY_KEYS, Meaning, ValueKind};
 use crate::device::problem::{Problem, ProblemKind};
 use crate::reading::{MeasurementName, Value};
-
-/// Keys of the state's JSON that the gateway writes itself: a device's own are published behind `device_`.
-const OWN_KEYS: [&str; 2] = ["ts", "time_quality"];
 
 /// What is taken from a JSON object.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -97,7 +94,8 @@ fn take(meaning: &Meaning, value: &JsonValue, to: &mut Decoded) {
 
 fn take_all(object: &Map<String, JsonValue>, to: &mut Decoded) {
     for (key, value) in object {
-        let own = OWN_KEYS.contains(&key.as_str());
+        // A time of the device's own is no time of the gateway's.
+        let own = GATEWAY_KEYS.contains(&key.as_str());
         let name =
             if own { MeasurementName::parse(&format!("device_{key}")) } else { MeasurementName::parse(key) };
         let Some(name) = name else {

@@ -22,6 +22,9 @@ use super::problem::{Problem, ProblemKind};
 use crate::limits;
 use crate::reading::{Measurement, MeasurementName, Unit, Value};
 
+/// Keys of a state that the gateway writes itself: no measurement has one of these names.
+pub(super) const GATEWAY_KEYS: [&str; 2] = ["ts", "time_quality"];
+
 /// The quantities of one reading, in the order of the frame.
 pub type Measurements = SmallVec<[Measurement; 4]>;
 

@@ -7,8 +7,8 @@ use super::error::{Mistakes, did_you_mean};
 use super::framing::number_type;
 use super::schema;
 use crate::device::decoder::{
-    Arithmetic, Binary, BinaryField, Csv, Decoder, Json, JsonField, KeyValue, KeyValueField, Meaning, Path,
-    Pattern, PatternField, ValueKind,
+    Arithmetic, Binary, BinaryField, Csv, Decoder, GATEWAY_KEYS, Json, JsonField, KeyValue, KeyValueField,
+    Meaning, Path, Pattern, PatternField, ValueKind,
 };
 use crate::device::framer::{Framing, LengthRule};
 use crate::device::number::{NumberType, Position};
@@ -17,12 +17,10 @@ use crate::reading::{MeasurementName, Unit};
 type Fields<'a> = &'a [Spanned<schema::Field>];
 
 const ENCODINGS: [&str; 5] = ["binary", "json", "csv", "key-value", "regex"];
-/// The gateway writes these keys of the state's JSON itself.
-const OWN_KEYS: [&str; 2] = ["ts", "time_quality"];
 
 /// A name that a profile or a user gives to a measurement.
 pub(super) fn measurement_name(text: &str) -> Result<MeasurementName, String> {
-    if OWN_KEYS.contains(&text) {
+    if GATEWAY_KEYS.contains(&text) {
         return Err(format!("{text:?} is a key that the gateway writes itself"));
     }
     MeasurementName::parse(text)
