@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod downlink;
 mod garbage;
 mod mosquitto_clients;
 mod pipeline;
