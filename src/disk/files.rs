@@ -45,7 +45,8 @@ pub struct FileDisk {
     folder: PathBuf,
     folder_file: File,
     open: HashMap<String, File>,
-    _lock: Option<File>,
+    /// Held while the value lives; none when it is opened to read only.
+    lock: Option<File>,
 }
 
 impl FileDisk {
@@ -85,13 +86,17 @@ impl FileDisk {
 
     fn on(folder: &Path, lock: Option<File>) -> io::Result<FileDisk> {
         let folder_file = File::open(folder)?;
-        Ok(FileDisk { folder: folder.to_owned(), folder_file, open: HashMap::new(), _lock: lock })
+        Ok(FileDisk { folder: folder.to_owned(), folder_file, open: HashMap::new(), lock })
+    }
+
+    fn check_may_write(&self) -> io::Result<()> {
+        if self.lock.is_some() { Ok(()) } else { Err(io::ErrorKind::ReadOnlyFilesystem.into()) }
     }
 
     fn file(&mut self, name: &str) -> io::Result<&File> {
         if !self.open.contains_key(name) {
             let path = self.folder.join(name);
-            let file = if self._lock.is_some() {
+            let file = if self.lock.is_some() {
                 OpenOptions::new().read(true).write(true).open(path)?
             } else {
                 OpenOptions::new().read(true).open(path)?
@@ -134,6 +139,7 @@ impl Disk for FileDisk {
     }
 
     fn create(&mut self, name: &str, bytes: u64) -> io::Result<()> {
+        self.check_may_write()?;
         let path = self.folder.join(name);
         let file = private().read(true).write(true).create_new(true).open(path)?;
         // Finds out early whether there is room. Not every file system can; the zeros find out then.
@@ -179,11 +185,13 @@ impl Disk for FileDisk {
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.check_may_write()?;
         self.open.remove(name);
         std::fs::remove_file(self.folder.join(name))
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.check_may_write()?;
         self.open.remove(from);
         self.open.remove(to);
         std::fs::rename(self.folder.join(from), self.folder.join(to))?;

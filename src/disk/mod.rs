@@ -7,6 +7,8 @@
 mod client;
 mod counters;
 mod files;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 pub use client::{JournalClient, JournalHandle, JournalStopped, Reply};

@@ -191,7 +191,7 @@ impl CrashDisk {
     }
 
     /// Only the process died: the page cache keeps what was written, and a later power cut may still lose it.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         let inner = &mut *self.0.borrow_mut();
         inner.powered = true;
         inner.power_off_at = None;
