@@ -155,6 +155,7 @@ async fn the_thread_commits_answers_and_stops() {
     assert_eq!(handle.status().await, Err(JournalStopped));
 
     let (mut journal, recovery) = open(folder.path(), 2);
+    journal.commit(Moment::default());
     assert!(recovery.report.is_sound());
     assert_eq!(recovery.queued[&UPLINK], Sequence(500));
     assert_eq!(journal.load(&load_all()).deliveries.len(), 100, "acknowledgements were committed at the end");
@@ -168,7 +169,7 @@ fn writer_that_is_to_be_killed() {
     let Ok(folder) = std::env::var(WRITER_FOLDER) else { return };
     let (mut journal, recovery) = open(Path::new(&folder), u64::from(std::process::id()));
     let mut next = recovery.state.last_sequence.0 + 1;
-    let mut append = |journal: &mut Journal<FileDisk>, number, record| {
+    let append = |journal: &mut Journal<FileDisk>, number, record| {
         journal.append(Moment::default(), Writer::BROKER, Ticket(number), Urgency::Awaited, record);
     };
     append(&mut journal, 0, opened());
@@ -202,11 +203,13 @@ fn what_a_killed_process_committed_is_there() {
         child.wait().unwrap();
         last = lines.filter_map(committed).last().unwrap_or(last);
         let (mut journal, recovery) = open(folder.path(), 0);
+        journal.commit(Moment::default());
         assert!(recovery.report.is_sound(), "{:?}", recovery.report);
         let held = journal.load(&load_all()).deliveries;
         let sequences: Vec<u64> = held.iter().map(|delivery| delivery.sequence.0).collect();
-        assert!(sequences.iter().copied().eq(1..=sequences.len() as u64), "in order and none missing");
-        assert!(sequences.len() as u64 >= last && last > before, "{} of {last}", sequences.len());
+        let count = u64::try_from(sequences.len()).unwrap();
+        assert!(sequences.into_iter().eq(1..=count), "in order and none missing");
+        assert!(count >= last && last > before, "{count} of {last}");
         before = last;
     }
 }

@@ -12,7 +12,7 @@ use super::frame::{
 use super::index::Location;
 use super::journal::Journal;
 use super::options::PAGE_BYTES;
-use super::pending::{Item, What};
+use super::pending::{From, Item, What};
 use super::segments::{Segment, Slot};
 use super::types::{Alarm, Event, Writer};
 use crate::durable::{ConsumerId, DropReason, JournalHealth, MessageBody, Record, Sequence, Ticket};
@@ -129,7 +129,7 @@ impl<D: Disk> Journal<D> {
             ordinal,
             generation: generation(self.options.seed, ordinal, self.next_commit),
             first_commit: self.next_commit,
-            base_sequence: self.state.last_sequence.0,
+            base_sequence: self.state.last_sequence.max(self.last_recovered).0,
             bytes: slot.bytes,
         };
         if let Err(error) = self.write_segment_start(&slot, &header, &checkpoint, bytes) {
@@ -244,7 +244,7 @@ impl<D: Disk> Journal<D> {
             What::Note(Entry::Retired { ordinal }) => self.retired(ordinal),
             What::Note(_) => {}
         }
-        if let Some((writer, ticket)) = item.from {
+        if let From::Writer(writer, ticket) = item.from {
             let highest = news.committed.entry(writer).or_default();
             *highest = ticket.max(*highest);
         }

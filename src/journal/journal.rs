@@ -5,7 +5,7 @@ use super::compact::Compaction;
 use super::disk::Disk;
 use super::index::Index;
 use super::options::Options;
-use super::pending::Pending;
+use super::pending::{From, Pending, What};
 use super::recover::{self, Found};
 use super::segments::Segments;
 use super::types::{Backlog, Event, OpenError, Recovery, Sizes, Status, Writer};
@@ -27,6 +27,8 @@ pub struct Journal<D> {
     pub(super) compaction: Option<Compaction>,
     pub(super) next_commit: u64,
     pub(super) last_appended: Sequence,
+    /// The last sequence that an earlier run kept, in its last commit perhaps.
+    pub(super) last_recovered: Sequence,
     pub(super) health: JournalHealth,
     /// After a commit that failed: when to try again.
     pub(super) retry_at: Option<Instant>,
@@ -49,21 +51,18 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// See [`OpenError`]; nothing was written then.
     pub fn open(mut disk: D, options: Options, now: Moment) -> Result<(Journal<D>, Recovery), OpenError> {
-        let _ = now;
         options.check()?;
-        let Found { state, index, segments, next_commit, report } = recover::recover(&mut disk)?;
+        let Found { state, index, segments, tail, next_commit, report } = recover::recover(&mut disk)?;
         for name in &report.unreadable_files {
             // Out of the way, for somebody to look at. Should it fail, it is tried again at the next start.
             let _ = disk.rename(name, &format!("{name}.unreadable"));
         }
-        let queues = index.queues().filter(|(_, queue)| queue.messages() > 0);
-        let queued = queues.map(|(consumer, queue)| (consumer, queue.last_queued())).collect();
-        let recovery = Recovery { state: state.clone(), queued, report };
-        let journal = Journal {
+        let mut journal = Journal {
             disk,
             options,
             segments,
             last_appended: state.last_sequence,
+            last_recovered: state.last_sequence,
             state,
             index,
             pending: Pending::default(),
@@ -80,6 +79,22 @@ impl<D: Disk> Journal<D> {
             written_bytes: 0,
             readings_committed: 0,
         };
+        let mut recovery = Recovery { state: journal.state.clone(), report, ..Recovery::default() };
+        for what in tail {
+            match what {
+                What::Record(Record::Kept { sequence, .. }) if sequence <= journal.last_appended => {}
+                What::Record(record) => {
+                    recovery.state.apply(&record);
+                    journal.take(now, From::EarlierRun, Urgency::Awaited, record);
+                }
+                What::Note(note) => journal.pending.note(note),
+                What::Moved(_) => {}
+            }
+        }
+        journal.last_recovered = journal.last_appended;
+        let queues = journal.index.queues().filter(|(_, queue)| queue.messages() > 0);
+        recovery.queued = queues.map(|(consumer, queue)| (consumer, queue.last_queued())).collect();
+        recovery.queued.extend(journal.pending.last_owed());
         Ok((journal, recovery))
     }
 
@@ -89,6 +104,10 @@ impl<D: Disk> Journal<D> {
     /// # Panics
     /// When the sequence of a kept message is not above all before it.
     pub fn append(&mut self, now: Moment, writer: Writer, ticket: Ticket, urgency: Urgency, record: Record) {
+        self.take(now, From::Writer(writer, ticket), urgency, record);
+    }
+
+    fn take(&mut self, now: Moment, from: From, urgency: Urgency, record: Record) {
         match &record {
             Record::Kept { sequence, .. } => {
                 assert!(*sequence > self.last_appended, "sequence {sequence} was given twice");
@@ -99,7 +118,7 @@ impl<D: Disk> Journal<D> {
             }
             _ => {}
         }
-        self.pending.append(now.monotonic, (writer, ticket), urgency, record);
+        self.pending.append(now.monotonic, from, urgency, record);
     }
 
     pub(super) fn settle(&mut self, consumer: ConsumerId, sequence: Sequence) -> bool {

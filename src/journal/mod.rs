@@ -40,7 +40,9 @@
 //! # Rules
 //!
 //! 1. A run never writes to a segment of an earlier run: its first commit begins a new one. So a torn tail is never
-//!    written over, and needs no repair.
+//!    written over, and needs no repair. The last commit of the earlier run may have been read from memory only (its
+//!    process was killed before the sync, the machine went on): nobody relies on it before its records are written
+//!    again, in that first commit, whose checkpoint says that the earlier segment ends before it.
 //! 2. A segment is retired when nobody is owed anything in it and two newer checkpoints are on disk: damage to the
 //!    newest loses nothing. Its file is used again only when a commit that says *retired* is on disk; that no file is
 //!    missing by accident can be told.
@@ -60,7 +62,7 @@
 //! 2. The newest segment whose first commit is intact and begins with a checkpoint is where reading begins; everything
 //!    behind it is applied, in order of ordinals, a commit that was written twice only the second time.
 //! 3. The segments that the checkpoint names, and those since, are walked through: what is kept in them and still owed
-//!    by the cursors is what the queues hold.
+//!    by the cursors is what the queues hold. What the last commit holds waits to be written again.
 //! 4. Where the next page is no commit, later pages are searched: a valid commit with a higher number means a hole,
 //!    whose length in commits the numbers tell and whose length in messages the sequences tell. It is reported, and
 //!    everything intact around it counts. Nothing behind means the end; if the page there begins like the commit that

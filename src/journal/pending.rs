@@ -13,11 +13,21 @@ use crate::time::Instant;
 /// One entry that waits.
 #[derive(Debug)]
 pub(super) struct Item {
-    /// Who appended it, under which ticket; the journal's own notes have none.
-    pub(super) from: Option<(Writer, Ticket)>,
+    pub(super) from: From,
     pub(super) what: What,
     /// Where its entry stands in the bytes that wait.
     pub(super) bytes: Range<usize>,
+}
+
+/// Where an entry comes from. Neighbours that come from the same are on disk together or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// Somebody appended it.
+    Writer(Writer, Ticket),
+    /// It stood in the last commit of an earlier run.
+    EarlierRun,
+    /// The journal says it itself; it belongs to nothing else.
+    Journal,
 }
 
 /// What an entry does once it is on disk.
@@ -54,7 +64,7 @@ impl Pending {
         self.encoded.len()
     }
 
-    pub(super) fn append(&mut self, now: Instant, from: (Writer, Ticket), urgency: Urgency, record: Record) {
+    pub(super) fn append(&mut self, now: Instant, from: From, urgency: Urgency, record: Record) {
         if let Record::Kept { sequence, deliveries, .. } = &record {
             let number = self.passed + u64::try_from(self.items.len()).unwrap_or(u64::MAX);
             self.kept.push_back((*sequence, number));
@@ -66,14 +76,14 @@ impl Pending {
         self.awaited |= urgency == Urgency::Awaited;
         let start = self.encoded.len();
         put_record_entry(&mut self.encoded, &record);
-        self.push(start, Some(from), What::Record(record));
+        self.push(start, from, What::Record(record));
     }
 
     /// A note rides with the next commit; it is no reason for one.
     pub(super) fn note(&mut self, note: Entry) {
         let start = self.encoded.len();
         put_note(&mut self.encoded, &note);
-        self.push(start, None, What::Note(note));
+        self.push(start, From::Journal, What::Note(note));
     }
 
     /// A message is copied; `body` as `kept_body` gives it.
@@ -81,10 +91,10 @@ impl Pending {
         self.since.get_or_insert(now);
         let start = self.encoded.len();
         put_moved(&mut self.encoded, body);
-        self.push(start, None, What::Moved(sequence));
+        self.push(start, From::Journal, What::Moved(sequence));
     }
 
-    fn push(&mut self, start: usize, from: Option<(Writer, Ticket)>, what: What) {
+    fn push(&mut self, start: usize, from: From, what: What) {
         self.items.push_back(Item { from, what, bytes: start..self.encoded.len() });
     }
 
@@ -96,6 +106,11 @@ impl Pending {
             owed.remove(place);
         }
         found.is_ok()
+    }
+
+    /// The last message that waits and is owed, for each consumer.
+    pub(super) fn last_owed(&self) -> impl Iterator<Item = (ConsumerId, Sequence)> + '_ {
+        self.owed.iter().filter_map(|(consumer, owed)| Some((*consumer, *owed.back()?)))
     }
 
     /// What waits and is owed to a consumer after `after`, in order.
@@ -134,7 +149,7 @@ impl Pending {
                 break;
             }
             let ends_here =
-                items.peek().is_none_or(|(_, next)| next.from.is_none() || next.from != item.from);
+                items.peek().is_none_or(|(_, next)| next.from == From::Journal || next.from != item.from);
             if ends_here {
                 best = (index + 1, item.bytes.end);
             }
@@ -145,7 +160,7 @@ impl Pending {
     /// The bytes of the first ticket: the least that a commit must hold.
     pub(super) fn first_bytes(&self) -> usize {
         let Some(first) = self.items.front() else { return 0 };
-        let same = |item: &&Item| first.from.is_some() && item.from == first.from;
+        let same = |item: &&Item| first.from != From::Journal && item.from == first.from;
         self.items.iter().take_while(same).last().map_or(first.bytes.end, |item| item.bytes.end)
     }
 

@@ -3,26 +3,38 @@
 
 use std::collections::BTreeMap;
 
-use super::codec::{Entry, KeptHead, Reader, SegmentNote, entry_length, read_entry};
+use super::codec::{Entry, KeptHead, Reader, SegmentNote, entry_length, kept_body, read_entry, read_kept};
 use super::disk::Disk;
 use super::files::{SegmentFile, read_files, read_whole};
 use super::frame::{SegmentHeader, check_frame};
 use super::index::{Index, Location};
 use super::options::PAGE_BYTES;
+use super::pending::What;
 use super::replay::Replay;
 use super::segments::{Segment, Segments};
 use super::types::{Lost, OpenError, Place, Report};
 use super::walk::{FrameAt, Hole, Walk, walk};
-use crate::durable::{Sequence, State};
+use crate::durable::{Record, Sequence, State};
 
 /// What a journal holds.
 #[derive(Debug)]
 pub(super) struct Found {
+    /// What everything but the last commit makes.
     pub(super) state: State,
     pub(super) index: Index,
     pub(super) segments: Segments,
+    /// What stands in the last commit. It may have been read from memory only, by a process that started after another
+    /// one was killed between a write and its sync: it must be written again before anybody relies on it.
+    pub(super) tail: Vec<What>,
     pub(super) next_commit: u64,
     pub(super) report: Report,
+}
+
+/// Where the last commit stands.
+#[derive(Debug, Clone, Copy)]
+struct TailAt {
+    segment: u64,
+    frame: FrameAt,
 }
 
 /// Reads the journal on `disk`.
@@ -31,7 +43,8 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
     let unreadable_files = files.unreadable.iter().map(|slot| slot.name.clone()).collect();
     let mut report = Report { unreadable_files, ..Report::default() };
     let start = find_checkpoint(disk, &files.segments);
-    let replay = replay_from(disk, &files.segments, start, &mut report);
+    let tail_at = find_tail(disk, &files.segments, start, &mut report);
+    let (replay, mut tail) = replay_from(disk, &files.segments, start, tail_at, &mut report);
     let mut segments = Segments {
         free: files.free,
         next_number: files.last_number,
@@ -39,32 +52,60 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
         ..Segments::default()
     };
     let mut finder = Finder::new(&replay);
-    for note in expected(&files.segments, start, &replay) {
+    for mut note in expected(&files.segments, start, tail_at, &replay) {
         let Some(file) = files.segments.remove(&note.ordinal) else {
-            report.lost.push(lost_segment(&note, &replay));
+            if !retires(&tail, note.ordinal) {
+                report.lost.push(lost_segment(&note, &replay));
+            }
             continue;
         };
+        let has_tail = tail_at.is_some_and(|tail| tail.segment == note.ordinal);
+        if let (true, Some(first)) = (has_tail, first_kept(&tail)) {
+            note.last_sequence = first.0.saturating_sub(1);
+        }
         let bytes = read_whole(disk, &file.slot);
-        let walk = walk(&bytes, &file.header, note.end, note.last_commit);
+        let walk = walk(&bytes, &file.header, note.end, note.next_commit.saturating_sub(1));
         let (mut segment, kept_in) = finder.read_segment(file, &walk, &bytes);
         report.lost.extend(judge(&mut segment, &walk, &note, &kept_in, &replay));
-        if walk.frames.is_empty() {
+        if walk.frames.is_empty() && has_tail {
+            // Nothing is in it but the last commit, which will soon be elsewhere.
+            tail.push(What::Note(Entry::Retired { ordinal: note.ordinal }));
+        }
+        if walk.frames.is_empty() && !has_tail {
             segments.free.push(segment.slot);
         } else {
+            segment.is_retiring = retires(&tail, note.ordinal);
             report.segments += 1;
-            report.commits += count(walk.frames.len());
+            report.commits += count(walk.frames.len()) + u64::from(has_tail);
             segments.needed.insert(note.ordinal, segment);
         }
     }
     segments.free.extend(files.segments.into_values().map(|file| file.slot));
     let index = finder.finish();
-    report.messages = finder.messages;
+    report.messages = finder.messages + count(tail.iter().filter(|what| is_owed(what)).count());
     if finder.orphans > 0 {
         let place = Place { segment: start, offset: PAGE_BYTES, bytes: 0 };
         report.lost.push(Lost { place, commits: 0, messages: finder.orphans });
     }
-    let next_commit = segments.needed.values().map(|segment| segment.last_commit).max().unwrap_or(0) + 1;
-    Ok(Found { state: replay.into_state(), index, segments, next_commit, report })
+    let last_commit = segments.needed.values().map(|segment| segment.last_commit).max().unwrap_or(0);
+    let next_commit = tail_at.map_or(last_commit, |tail| last_commit.max(tail.frame.frame.commit)) + 1;
+    Ok(Found { state: replay.into_state(), index, segments, tail, next_commit, report })
+}
+
+fn retires(tail: &[What], segment: u64) -> bool {
+    tail.iter().any(|what| matches!(what, What::Note(Entry::Retired { ordinal }) if *ordinal == segment))
+}
+
+fn first_kept(tail: &[What]) -> Option<Sequence> {
+    let sequence = |what: &What| match what {
+        What::Record(Record::Kept { sequence, .. }) => Some(*sequence),
+        _ => None,
+    };
+    tail.iter().find_map(sequence)
+}
+
+fn is_owed(what: &What) -> bool {
+    matches!(what, What::Record(Record::Kept { deliveries, .. }) if !deliveries.is_empty())
 }
 
 /// The newest segment whose checkpoint is intact; without any the oldest one.
@@ -82,30 +123,86 @@ fn find_checkpoint<D: Disk>(disk: &mut D, files: &BTreeMap<u64, SegmentFile>) ->
     files.keys().next().copied().unwrap_or(0)
 }
 
-/// Applies everything from the checkpoint at the start of segment `start` on.
-fn replay_from<D: Disk>(
+/// The last commit, and whether another one was begun behind it.
+fn find_tail<D: Disk>(
     disk: &mut D,
     files: &BTreeMap<u64, SegmentFile>,
     start: u64,
     report: &mut Report,
-) -> Replay {
+) -> Option<TailAt> {
+    let mut tail = None;
+    for (ordinal, file) in files.range(start..) {
+        let bytes = read_whole(disk, &file.slot);
+        let walk = walk(&bytes, &file.header, u64::MAX, last_commit_before_next(files, *ordinal));
+        if let Some(last) = walk.frames.last() {
+            tail = Some(TailAt { segment: *ordinal, frame: *last });
+        }
+        if walk.torn_bytes > 0 && files.keys().next_back() == Some(ordinal) {
+            report.torn_tail = Some(Place { segment: *ordinal, offset: walk.end, bytes: walk.torn_bytes });
+        }
+    }
+    tail
+}
+
+/// Applies everything from the checkpoint at the start of segment `start` on, up to the last commit; of that only a
+/// checkpoint, and what is settled. Gives back the rest of it.
+fn replay_from<D: Disk>(
+    disk: &mut D,
+    files: &BTreeMap<u64, SegmentFile>,
+    start: u64,
+    tail_at: Option<TailAt>,
+    report: &mut Report,
+) -> (Replay, Vec<What>) {
     let mut replay = Replay::default();
+    let mut tail = Vec::new();
     for (ordinal, file) in files.range(start..) {
         let bytes = read_whole(disk, &file.slot);
         let walk = walk(&bytes, &file.header, u64::MAX, last_commit_before_next(files, *ordinal));
         for frame in &walk.frames {
-            let damage = entries(frame, &bytes, |_, _, entry| replay.apply(entry));
+            let is_tail = tail_at.is_some_and(|tail| (tail.segment, tail.frame) == (*ordinal, *frame));
+            let mut is_held = is_tail && !frame.frame.has_checkpoint;
+            let damage = entries(frame, &bytes, |offset, _, entry| {
+                if is_held {
+                    hold(&mut replay, &mut tail, entry, at(&bytes, offset));
+                } else {
+                    is_held = is_tail && entry == Entry::CheckpointEnd;
+                    replay.apply(entry);
+                }
+            });
             if damage > 0 {
                 let place =
                     Place { segment: *ordinal, offset: frame.offset, bytes: frame.end() - frame.offset };
                 report.lost.push(Lost { place, commits: 1, messages: 0 });
             }
         }
-        if walk.torn_bytes > 0 && files.keys().next_back() == Some(ordinal) {
-            report.torn_tail = Some(Place { segment: *ordinal, offset: walk.end, bytes: walk.torn_bytes });
-        }
     }
-    replay
+    (replay, tail)
+}
+
+/// Takes an entry of the last commit: it will be written again, but what it settles is settled.
+fn hold(replay: &mut Replay, tail: &mut Vec<What>, entry: Entry, bytes: &[u8]) {
+    match entry {
+        Entry::Kept(_) => tail.extend(kept_body(bytes).and_then(read_kept).ok().map(What::Record)),
+        Entry::Record(record) => {
+            if let Record::Done { consumer, sequence } | Record::Dropped { consumer, sequence, .. } = &record
+            {
+                replay.settle(*consumer, *sequence, *sequence);
+            }
+            tail.push(What::Record(record));
+        }
+        Entry::DroppedRange { consumer, first, last, .. } => {
+            replay.settle(consumer, first, last);
+            tail.push(What::Note(entry));
+        }
+        Entry::Retired { .. } => tail.push(What::Note(entry)),
+        // A copy: the message is still where it was before.
+        Entry::Moved(_) => {}
+        Entry::Checkpoint { .. } | Entry::Segment(_) | Entry::Cursor(_) | Entry::CheckpointEnd => {}
+    }
+}
+
+fn at(bytes: &[u8], offset: u64) -> &[u8] {
+    bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default()
 }
 
 /// A commit that failed was written again to the next segment: what has its number or a higher one before that does
@@ -115,19 +212,26 @@ fn last_commit_before_next(files: &BTreeMap<u64, SegmentFile>, ordinal: u64) -> 
     next.map_or(u64::MAX, |(_, file)| file.header.first_commit.saturating_sub(1))
 }
 
-/// What every segment that is still needed should hold, as far as the log says.
-fn expected(files: &BTreeMap<u64, SegmentFile>, start: u64, replay: &Replay) -> Vec<SegmentNote> {
+/// What every segment that is still needed should hold, the last commit aside, as far as the log says.
+fn expected(
+    files: &BTreeMap<u64, SegmentFile>,
+    start: u64,
+    tail_at: Option<TailAt>,
+    replay: &Replay,
+) -> Vec<SegmentNote> {
     let noted = replay.notes.range(..start).map(|(_, note)| *note);
     let since = files.range(start..).map(|(ordinal, file)| {
+        let tail = tail_at.filter(|tail| tail.segment == *ordinal).map(|tail| tail.frame);
         let next = files.range(ordinal + 1..).next();
         // What a segment in between held, if there was one, is no longer known.
         let next = next.filter(|(next, _)| replay.retired.range(ordinal..*next).next().is_none());
-        let next = next.map(|(_, file)| file.header);
+        let next = next.filter(|_| tail.is_none()).map(|(_, file)| file.header);
+        let next_commit = last_commit_before_next(files, *ordinal).saturating_add(1);
         SegmentNote {
             ordinal: *ordinal,
-            end: u64::MAX,
+            end: tail.map_or(u64::MAX, |tail| tail.offset),
             first_commit: file.header.first_commit,
-            last_commit: last_commit_before_next(files, *ordinal),
+            next_commit: tail.map_or(next_commit, |tail| tail.frame.commit),
             base_sequence: file.header.base_sequence,
             last_sequence: next.map_or(0, |next| next.base_sequence),
             damaged_commits: 0,
@@ -271,11 +375,10 @@ fn judge(
     kept_in: &[KeptIn],
     replay: &Replay,
 ) -> Vec<Lost> {
-    let last_commit = if note.last_commit == u64::MAX { walk.last_commit } else { note.last_commit };
-    let missing =
-        (last_commit + 1).saturating_sub(note.first_commit).saturating_sub(count(walk.frames.len()));
+    let next_commit = if note.next_commit == u64::MAX { walk.last_commit + 1 } else { note.next_commit };
+    let missing = next_commit.saturating_sub(note.first_commit).saturating_sub(count(walk.frames.len()));
     segment.damaged_commits = missing;
-    segment.last_commit = segment.last_commit.max(last_commit);
+    segment.last_commit = segment.last_commit.max(next_commit - 1);
     segment.last_sequence = segment.last_sequence.max(note.last_sequence);
     if missing <= note.damaged_commits {
         return Vec::new();
@@ -302,7 +405,7 @@ fn judge(
 fn lost_segment(note: &SegmentNote, replay: &Replay) -> Lost {
     let place =
         Place { segment: note.ordinal, offset: PAGE_BYTES, bytes: note.end.saturating_sub(PAGE_BYTES) };
-    let commits = (note.last_commit + 1).saturating_sub(note.first_commit);
+    let commits = note.next_commit.saturating_sub(note.first_commit);
     Lost { place, commits, messages: replay.may_be_owed(note.base_sequence + 1..note.last_sequence + 1) }
 }
 

@@ -63,11 +63,7 @@ impl Replay {
                 cursor.done.iter().for_each(|(first, last)| settled.done.insert(*first, *last));
                 self.settled.insert(ConsumerId(cursor.consumer), settled);
             }
-            Entry::DroppedRange { consumer, first, last, .. } => {
-                if let Some(settled) = self.settled.get_mut(&consumer) {
-                    settled.insert(first, last);
-                }
-            }
+            Entry::DroppedRange { consumer, first, last, .. } => self.settle(consumer, first, last),
             Entry::Retired { ordinal } => {
                 self.retired.insert(ordinal);
             }
@@ -84,13 +80,17 @@ impl Replay {
                 self.closed.insert(*consumer);
             }
             Record::Done { consumer, sequence } | Record::Dropped { consumer, sequence, .. } => {
-                if let Some(settled) = self.settled.get_mut(consumer) {
-                    settled.insert(*sequence, *sequence);
-                }
+                self.settle(*consumer, *sequence, *sequence);
             }
             _ => {}
         }
         self.state.apply(record);
+    }
+
+    pub(super) fn settle(&mut self, consumer: ConsumerId, first: Sequence, last: Sequence) {
+        if let Some(settled) = self.settled.get_mut(&consumer) {
+            settled.insert(first, last);
+        }
     }
 
     pub(super) fn is_owed(&self, consumer: ConsumerId, sequence: Sequence) -> bool {

@@ -70,7 +70,7 @@ impl Segment {
             ordinal: self.header.ordinal,
             end: self.end,
             first_commit: self.header.first_commit,
-            last_commit: self.last_commit.max(self.header.first_commit),
+            next_commit: self.last_commit + 1,
             base_sequence: self.header.base_sequence,
             last_sequence: self.last_sequence.max(self.header.base_sequence),
             damaged_commits: self.damaged_commits,

@@ -46,7 +46,7 @@ fn held(journal: &mut Journal<CrashDisk>) -> BTreeSet<Sequence> {
         after: Sequence::ZERO,
         max_messages: usize::MAX,
         max_bytes: usize::MAX,
-        committed_only: true,
+        committed_only: false,
     };
     let first: BTreeSet<Sequence> =
         journal.load(&load(1)).deliveries.iter().map(|delivery| delivery.sequence).collect();

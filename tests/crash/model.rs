@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use tidegate::durable::{ConsumerId, Record, Sequence, Urgency};
-use tidegate::journal::{Load, Options, WhenFull};
+use tidegate::journal::{Load, Options, Report, WhenFull};
 
 use crate::crash_disk::{FaultRates, Tear};
 use crate::world::{CONSUMERS, World, assigned, options};
@@ -25,9 +25,13 @@ fn for_each_seed(count: u64, history: impl Fn(u64)) {
     }
 }
 
-fn tear(world: &mut World) -> Tear {
+/// The power goes, or only the process dies.
+fn end(world: &mut World) -> Report {
     let tears = [Tear::LoseAll, Tear::KeepAll, Tear::Sectors, Tear::Pages, Tear::Prefix];
-    tears[world.rng.below(5) as usize]
+    match tears.get(world.rng.below(8) as usize) {
+        Some(tear) => world.crash(*tear),
+        None => world.kill(),
+    }
 }
 
 /// One thing that a gateway does to its journal.
@@ -93,8 +97,7 @@ fn what_was_committed_survives_every_crash() {
                     break;
                 }
             }
-            let tear = tear(&mut world);
-            let report = world.crash(tear);
+            let report = end(&mut world);
             assert!(report.is_sound(), "a crash damages nothing that was acknowledged: {report:?}");
         }
     });
@@ -112,8 +115,7 @@ fn what_was_committed_survives_failing_disks_too() {
                 world.pass(Duration::from_millis(50));
             }
             world.disk.set_fault_rates(FaultRates::default());
-            let tear = tear(&mut world);
-            let report = world.crash(tear);
+            let report = end(&mut world);
             assert!(report.is_sound(), "{report:?}");
         }
     });
@@ -138,8 +140,7 @@ fn what_was_committed_survives_or_is_counted_when_there_is_little_room() {
                 }
             }
             world.disk.set_fault_rates(FaultRates::default());
-            let tear = tear(&mut world);
-            let report = world.crash(tear);
+            let report = end(&mut world);
             assert!(report.is_sound(), "{report:?}");
         }
     });

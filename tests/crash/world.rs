@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) list: Vec<Appended>,
     /// The highest ticket that was said to be committed.
     pub(crate) committed: Ticket,
+    /// The highest ticket that was read back: it counts as committed when this run has committed anything.
+    pub(crate) recovered: Ticket,
     pub(crate) next_ticket: Ticket,
     pub(crate) next_sequence: Sequence,
     /// What was settled, whether the record of it survived or not: a checkpoint may know of it earlier.
@@ -62,6 +64,7 @@ impl World {
             },
             list: Vec::new(),
             committed: Ticket(0),
+            recovered: Ticket(0),
             next_ticket: Ticket(1),
             next_sequence: Sequence(1),
             facts: BTreeSet::new(),
@@ -142,6 +145,9 @@ impl World {
     pub(crate) fn commit(&mut self) {
         let now = self.now;
         let events = self.journal().commit(now);
+        if self.journal().status().commits > 0 {
+            self.committed = self.committed.max(self.recovered);
+        }
         self.hear(events);
     }
 
@@ -204,6 +210,15 @@ impl World {
         recovery.report
     }
 
+    /// Only the process dies: what was written and not synced is still seen, and may still be lost.
+    pub(crate) fn kill(&mut self) -> Report {
+        self.journal = None;
+        self.disk.kill();
+        let recovery = self.open();
+        self.compare(&recovery);
+        recovery.report
+    }
+
     /// The journal holds a prefix of the list, with everything committed in it; the rest of the list is forgotten.
     pub(crate) fn compare(&mut self, recovery: &Recovery) {
         self.facts.extend(self.list.iter().filter_map(|appended| settled(&appended.record)));
@@ -231,14 +246,15 @@ impl World {
         let length = found.unwrap_or_else(|| panic!("of {} records: {complaint}", self.list.len()));
         self.list.truncate(length);
         self.next_sequence = recovery.state.last_sequence.next();
-        self.committed = self.list.last().map_or(Ticket(0), |last| last.ticket);
-        self.next_ticket = self.committed.next();
+        self.recovered = self.list.last().map_or(Ticket(0), |last| last.ticket);
+        self.next_ticket = self.recovered.next();
     }
 
     fn load_everything(&mut self, recovery: &Recovery) -> Owed {
         let mut held = Owed::new();
         for consumer in (1..=CONSUMERS).map(ConsumerId) {
-            let all = self.load_all(consumer, true);
+            // The last commit of the run before waits to be written again.
+            let all = self.load_all(consumer, false);
             assert!(all.is_sorted_by(|a, b| a.0 < b.0), "in order, each once");
             let last = all.last().map(|(sequence, _)| sequence);
             assert_eq!(recovery.queued.get(&consumer), last, "the last that is queued for {consumer:?}");

@@ -78,7 +78,8 @@ pub(in crate::journal) struct SegmentNote {
     /// Where its log ends: what lies behind is not part of the journal.
     pub(in crate::journal) end: u64,
     pub(in crate::journal) first_commit: u64,
-    pub(in crate::journal) last_commit: u64,
+    /// The number after that of the last commit in it.
+    pub(in crate::journal) next_commit: u64,
     /// The last sequence kept before it.
     pub(in crate::journal) base_sequence: u64,
     /// The last sequence kept before its end.
@@ -109,7 +110,7 @@ pub(in crate::journal) fn put_note(out: &mut Vec<u8>, entry: &Entry) {
         }
         Entry::Segment(note) => {
             out.put_u8(SEGMENT);
-            let commits = [note.first_commit, note.last_commit - note.first_commit];
+            let commits = [note.first_commit, note.next_commit - note.first_commit];
             let sequences = [note.base_sequence, note.last_sequence - note.base_sequence];
             out.put_varint(note.ordinal);
             out.put_varint(note.end);
@@ -200,11 +201,11 @@ pub(in crate::journal) fn read_entry(reader: &mut Reader<'_>) -> Result<Entry> {
 fn read_segment(reader: &mut Reader<'_>) -> Result<SegmentNote> {
     let mut number = || reader.varint("segment");
     let (ordinal, end, first_commit) = (number()?, number()?, number()?);
-    let last_commit = first_commit.saturating_add(number()?);
+    let next_commit = first_commit.saturating_add(number()?);
     let base_sequence = number()?;
     let last_sequence = base_sequence.saturating_add(number()?);
     let damaged_commits = number()?;
-    Ok(SegmentNote { ordinal, end, first_commit, last_commit, base_sequence, last_sequence, damaged_commits })
+    Ok(SegmentNote { ordinal, end, first_commit, next_commit, base_sequence, last_sequence, damaged_commits })
 }
 
 fn read_head(reader: &mut Reader<'_>) -> Result<KeptHead> {

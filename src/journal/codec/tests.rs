@@ -253,7 +253,7 @@ fn note() -> impl Strategy<Value = Entry> {
                 ordinal,
                 end,
                 first_commit,
-                last_commit: first_commit + commits,
+                next_commit: first_commit + commits,
                 base_sequence,
                 last_sequence: base_sequence + sequences,
                 damaged_commits,
