@@ -8,7 +8,7 @@
 //!
 //! A session that is caught up gets new messages at once and its cursor goes along; one that is not gets them from
 //! the journal, in order. Memory does not grow with the backlog. Asks and remembers; what is sent is decided in
-//! `outbound`.
+//! `sending`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;

@@ -2,6 +2,9 @@
 //!
 //! Credentials were checked by the driver. Never publishes a will: see `ending`.
 
+use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU32};
+
 use bytestring::ByteString;
 
 use crate::durable::{ConsumerId, JournalHealth, Record, Ticket, Urgency};
@@ -12,8 +15,19 @@ use super::backlog::Backlog;
 use super::connection::{Connection, Defaults};
 use super::ending::Ending;
 use super::inbound::refuse_topic;
+use super::queue::Queue;
 use super::sessions::{Attached, Link, Session, SessionKey};
 use super::{Broker, CloseReason, ConnectionId, Event, Output, Peer, Turn};
+
+/// A client that is let in: what it said, and what it will be told.
+struct Arrival {
+    connection: ConnectionId,
+    connect: Connect,
+    peer: Peer,
+    /// Seconds that its session will outlive its connection.
+    expiry: u32,
+    properties: ConnAckProperties,
+}
 
 impl Broker {
     /// CONNECT on a new connection.
@@ -21,7 +35,7 @@ impl Broker {
         &mut self,
         turn: &mut Turn<'_>,
         connection: ConnectionId,
-        mut connect: Connect,
+        connect: Connect,
         peer: Peer,
     ) {
         match self.sessions.by_connection(connection) {
@@ -30,39 +44,34 @@ impl Broker {
             Some(Attached::Closing) => return,
             None => {}
         }
-        let mut properties = ConnAckProperties::default();
         let old = match self.admit(&connect, &peer) {
             Ok(old) => old,
             Err(reason) => return self.refuse(turn, connection, reason),
         };
-        if connect.client_id.is_empty() {
-            connect.client_id = self.new_client_id();
+        let expiry = self.expiry_of(&connect);
+        let properties = ConnAckProperties::default();
+        let mut arrival = Arrival { connection, connect, peer, expiry, properties };
+        if arrival.connect.client_id.is_empty() {
             // [MQTT-3.1.3-7]
-            properties.assigned_client_identifier = Some(connect.client_id.clone());
+            arrival.connect.client_id = self.new_client_id();
+            arrival.properties.assigned_client_identifier = Some(arrival.connect.client_id.clone());
         }
+        let client_id = arrival.connect.client_id.clone();
         let took_over = old.is_some_and(|key| self.take_over(turn, key));
         // Its session may have ended with its connection.
-        let old = self.sessions.by_client(&connect.client_id);
-        let client_id = connect.client_id.clone();
-
-        let expiry = self.expiry_of(&connect);
-        let (key, session_present, after) = match old {
-            Some(key) if !connect.clean_start => {
-                let after = self.reconnect(turn, key, connection, connect, peer, expiry, &mut properties);
-                (key, true, after)
-            }
+        let (key, session_present, after) = match self.sessions.by_client(&client_id) {
+            Some(key) if !arrival.connect.clean_start => (key, true, self.reconnect(turn, key, &mut arrival)),
             old => {
                 // [MQTT-3.1.2-4]
                 let cleared = old.and_then(|key| self.end_session(turn, key, Urgency::Awaited));
-                let (key, opened) =
-                    self.open_session(turn, connection, connect, peer, expiry, &mut properties);
+                let (key, opened) = self.open_session(turn, &mut arrival);
                 (key, false, opened.or(cleared))
             }
         };
         self.sessions.attach(connection, Attached::To(key));
         self.watch(turn, key);
         turn.event(Event::ClientConnected { connection, client_id, took_over });
-        self.greet(turn, key, session_present, properties, after);
+        self.greet(turn, key, session_present, arrival.properties, after);
     }
 
     /// Whether a client is let in; its session, if it has one.
@@ -144,89 +153,63 @@ impl Broker {
     }
 
     /// Makes the connection's state, and writes down what the client has to be told.
-    fn link(
-        &self,
-        turn: &Turn<'_>,
-        connection: ConnectionId,
-        connect: &Connect,
-        expiry: u32,
-        properties: &mut ConnAckProperties,
-    ) -> Connection {
+    fn link(&self, turn: &Turn<'_>, arrival: &mut Arrival) -> Connection {
+        let Arrival { connection, connect, expiry, properties, .. } = arrival;
         let is_v5 = connect.version == ProtocolVersion::V5;
         // A 3.x client cannot be told another keep-alive than its own.
         let own = Some(self.limits.server_keep_alive_seconds).filter(|seconds| is_v5 && *seconds > 0);
         // [MQTT-3.1.2-21]
         properties.server_keep_alive_seconds = own;
-        if expiry != connect.properties.session_expiry_interval_seconds.unwrap_or(0) {
-            properties.session_expiry_interval_seconds = Some(expiry);
+        if *expiry != connect.properties.session_expiry_interval_seconds.unwrap_or(0) {
+            properties.session_expiry_interval_seconds = Some(*expiry);
         }
         let defaults = Defaults { receive_maximum: self.limits.receive_maximum, keep_alive_seconds: own };
-        Connection::new(connection, connect, turn.now.monotonic, &defaults)
+        Connection::new(*connection, connect, turn.now.monotonic, &defaults)
     }
 
     /// Begins a new session. Gives back what must be committed before CONNACK.
-    fn open_session(
-        &mut self,
-        turn: &mut Turn<'_>,
-        connection: ConnectionId,
-        connect: Connect,
-        peer: Peer,
-        expiry: u32,
-        properties: &mut ConnAckProperties,
-    ) -> (SessionKey, Option<Ticket>) {
-        let link = self.link(turn, connection, &connect, expiry, properties);
-        let backlog = (expiry > 0).then(|| {
+    fn open_session(&mut self, turn: &mut Turn<'_>, arrival: &mut Arrival) -> (SessionKey, Option<Ticket>) {
+        let link = self.link(turn, arrival);
+        let backlog = (arrival.expiry > 0).then(|| {
             let consumer = self.new_consumer();
-            let record = opened(consumer, &connect, &peer, expiry);
-            let ticket = self.ledger.append(turn, Urgency::Awaited, record);
+            let ticket = self.ledger.append(turn, Urgency::Awaited, arrival.opened(consumer));
             Backlog::new(consumer, ticket, self.ledger.last_sequence())
         });
         let ticket = backlog.as_ref().map(|backlog| backlog.opened);
         let key = self.sessions.insert(Session {
-            client_id: connect.client_id,
-            user: peer.user,
-            version: connect.version,
-            expiry_interval_seconds: expiry,
-            subscriptions: std::collections::BTreeMap::new(),
+            client_id: arrival.connect.client_id.clone(),
+            user: arrival.peer.user.take(),
+            version: arrival.connect.version,
+            expiry_interval_seconds: arrival.expiry,
+            subscriptions: BTreeMap::new(),
             inbound: Inbound::new(u16::MAX),
             outbound: Outbound::new(link.receive_maximum),
             link: Link::Online(Box::new(link)),
-            waiting_to_be_sent: super::queue::Queue::default(),
+            waiting_to_be_sent: Queue::default(),
             backlog,
-            will: connect.will,
+            will: arrival.connect.will.take(),
         });
         (key, ticket)
     }
 
     /// Goes on with a session that is there. Gives back what must be committed before CONNACK: that it is there.
-    #[expect(clippy::too_many_arguments, reason = "the facts of one CONNECT, used here only")]
-    fn reconnect(
-        &mut self,
-        turn: &mut Turn<'_>,
-        key: SessionKey,
-        connection: ConnectionId,
-        connect: Connect,
-        peer: Peer,
-        expiry: u32,
-        properties: &mut ConnAckProperties,
-    ) -> Option<Ticket> {
-        let link = self.link(turn, connection, &connect, expiry, properties);
+    fn reconnect(&mut self, turn: &mut Turn<'_>, key: SessionKey, arrival: &mut Arrival) -> Option<Ticket> {
+        let link = self.link(turn, arrival);
         self.clear_deadlines(key);
         let session = self.sessions.at(key);
         let Some(backlog) = &session.backlog else {
             unreachable!("only persistent sessions outlive their connection");
         };
-        let opened_at = backlog.opened;
-        let record = opened(backlog.consumer, &connect, &peer, expiry);
-        session.user = peer.user;
-        session.version = connect.version;
-        session.expiry_interval_seconds = expiry;
+        let opened = backlog.opened;
+        self.ledger.append(turn, Urgency::Lingers, arrival.opened(backlog.consumer));
+        session.user = arrival.peer.user.take();
+        session.version = arrival.connect.version;
+        session.expiry_interval_seconds = arrival.expiry;
         session.outbound.set_receive_maximum(link.receive_maximum);
         session.link = Link::Online(Box::new(link));
         // A will that waited for its delay is replaced, and with it cancelled `[MQTT-3.1.3-9]`.
-        session.will = connect.will;
-        self.ledger.append(turn, Urgency::Lingers, record);
-        Some(opened_at)
+        session.will = arrival.connect.will.take();
+        Some(opened)
     }
 
     /// Sends CONNACK, or lets it wait for the disk.
@@ -241,9 +224,9 @@ impl Broker {
         let Some(connection) = self.sessions.get(key).connection() else { return };
         let is_v5 = connection.is_v5();
         if is_v5 {
-            properties.receive_maximum = std::num::NonZeroU16::new(self.limits.receive_maximum);
+            properties.receive_maximum = NonZeroU16::new(self.limits.receive_maximum);
             properties.maximum_packet_size =
-                u32::try_from(self.limits.max_packet_bytes).ok().and_then(std::num::NonZeroU32::new);
+                u32::try_from(self.limits.max_packet_bytes).ok().and_then(NonZeroU32::new);
             properties.topic_alias_maximum = Some(self.limits.topic_alias_maximum);
             properties.shared_subscription_available = Some(false);
         } else {
@@ -284,13 +267,16 @@ impl Broker {
     }
 }
 
-fn opened(consumer: ConsumerId, connect: &Connect, peer: &Peer, expiry: u32) -> Record {
-    Record::SessionOpened {
-        consumer,
-        client_id: connect.client_id.clone(),
-        user: peer.user.clone(),
-        version: connect.version,
-        expiry_interval_seconds: expiry,
-        will: connect.will.clone(),
+impl Arrival {
+    /// What is written down of it.
+    fn opened(&self, consumer: ConsumerId) -> Record {
+        Record::SessionOpened {
+            consumer,
+            client_id: self.connect.client_id.clone(),
+            user: self.peer.user.clone(),
+            version: self.connect.version,
+            expiry_interval_seconds: self.expiry,
+            will: self.connect.will.clone(),
+        }
     }
 }

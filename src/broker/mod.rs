@@ -8,8 +8,9 @@
 //! | `connect` `keep_alive` `ending` | a client comes, is silent, goes; its will |
 //! | `subscribe` `subscriptions` | SUBSCRIBE, UNSUBSCRIBE; the trie of filters |
 //! | `inbound` `ingest` | messages come in: from clients, from inside the gateway |
-//! | `routing` `retained` | who gets a message, what is kept |
-//! | `outbound` `queue` `backlog` | towards subscribers: sending, what waits in memory, what waits in the journal |
+//! | `routing` `recipients` `retained` | a message is accepted: who gets it, what is kept |
+//! | `handing_out` `sending` `receipts` | towards subscribers: at once, in turn, and what they answer |
+//! | `queue` `backlog` | what waits in memory, what waits in the journal |
 //! | `ledger` | what waits for the disk |
 //! | `sessions` `connection` `timers` `hash` | where everything stands |
 //! | `publish_frame` | a PUBLISH, encoded once for many |
@@ -19,18 +20,21 @@ mod backlog;
 mod connect;
 mod connection;
 mod ending;
+mod handing_out;
 mod hash;
 mod inbound;
 mod ingest;
 mod interface;
 mod keep_alive;
 mod ledger;
-mod outbound;
 mod publish_frame;
 mod queue;
+mod receipts;
+mod recipients;
 mod restore;
 mod retained;
 mod routing;
+mod sending;
 mod sessions;
 mod subscribe;
 mod subscriptions;
@@ -54,8 +58,8 @@ use crate::time::{Instant, Moment};
 
 use ledger::{Ledger, Waiting};
 use publish_frame::Frames;
+use recipients::Scratch;
 use retained::RetainedMessages;
-use routing::Scratch;
 use sessions::{Attached, SessionKey, Sessions};
 use subscriptions::Subscriptions;
 use timers::Timers;

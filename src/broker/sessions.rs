@@ -18,8 +18,8 @@ use super::ConnectionId;
 use super::backlog::Backlog;
 use super::connection::Connection;
 use super::hash::NumberMap;
-use super::outbound::InFlight;
 use super::queue::Queue;
+use super::sending::InFlight;
 
 /// Where a session lies in [`Sessions`]; used again when it is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,7 +13,7 @@ use crate::mqtt::{
     Unsubscribe,
 };
 
-use super::outbound::expiry_left;
+use super::sending::expiry_left;
 use super::sessions::SessionKey;
 use super::subscriptions::{Subscriber, Subscription};
 use super::{Broker, Turn};

@@ -1,11 +1,11 @@
-//! Towards a subscriber: sending within window and socket, and its acknowledgements.
+//! Sending to one client within its window and socket: what waits in memory, what waits in the journal, what was
+//! open when it came back.
 //!
-//! QoS 0 goes at once or is dropped when the socket is slow; QoS 1 and 2 wait, in memory for sessions that end with
-//! their connection, in the journal for those that do not. Never decides who gets a message.
+//! QoS 0 goes at once or is dropped when the socket is slow; QoS 1 and 2 wait. Never decides who gets a message.
 
 use crate::durable::{Delivery, DropReason, Message, MessageBody, Record, Sequence, Urgency};
-use crate::flow::{Phase, Received, Resend};
-use crate::mqtt::{Acknowledgement, Packet, PacketIdentifier, QoS, ReasonCode};
+use crate::flow::{Phase, Resend};
+use crate::mqtt::{PacketIdentifier, QoS, ReasonCode};
 use crate::time::Moment;
 
 use super::ledger::Waiting;
@@ -87,7 +87,7 @@ impl Session {
     }
 
     /// A QoS 1 or 2 PUBLISH is answered for good: the client takes one more.
-    fn window_opens(&mut self) {
+    pub(super) fn window_opens(&mut self) {
         if let Some(connection) = self.connection_mut() {
             connection.sent_open = connection.sent_open.saturating_sub(1);
         }
@@ -278,117 +278,6 @@ impl Broker {
             subscription_identifiers: &delivery.subscription_identifiers,
         };
         encode_once(&self.renderer, &self.boots, message, variant, expiry)
-    }
-
-    /// A delivery that the journal owes will never happen.
-    pub(super) fn drop_owed(
-        &mut self,
-        turn: &mut Turn<'_>,
-        key: SessionKey,
-        sequence: Sequence,
-        reason: DropReason,
-    ) {
-        let Some(backlog) = &mut self.sessions.at(key).backlog else { return };
-        backlog.settle(1);
-        let record = Record::Dropped { consumer: backlog.consumer, sequence, reason };
-        self.ledger.append(turn, Urgency::Lingers, record);
-        turn.dropped(1, reason);
-    }
-
-    /// A delivery ended well.
-    fn done(&mut self, turn: &mut Turn<'_>, key: SessionKey, in_flight: InFlight) {
-        if let (Some(sequence), Some(backlog)) = (in_flight.sequence, &mut self.sessions.at(key).backlog) {
-            backlog.settle(1);
-            let record = Record::Done { consumer: backlog.consumer, sequence };
-            self.ledger.append(turn, Urgency::Lingers, record);
-        }
-    }
-
-    /// The client does not want a delivery.
-    fn refused(&mut self, turn: &mut Turn<'_>, key: SessionKey, in_flight: InFlight) {
-        match in_flight.sequence {
-            Some(sequence) => self.drop_owed(turn, key, sequence, DropReason::Refused),
-            None => turn.dropped(1, DropReason::Refused),
-        }
-    }
-
-    /// PUBACK.
-    pub(super) fn puback(&mut self, turn: &mut Turn<'_>, key: SessionKey, packet: &Acknowledgement) {
-        let session = self.sessions.at(key);
-        let Some(in_flight) = session.outbound.acknowledged(packet.packet_identifier) else { return };
-        session.window_opens();
-        if packet.reason.is_error() {
-            self.refused(turn, key, in_flight);
-        } else {
-            self.done(turn, key, in_flight);
-        }
-        self.send_on(turn, key);
-    }
-
-    /// PUBREC.
-    pub(super) fn pubrec(&mut self, turn: &mut Turn<'_>, key: SessionKey, packet: &Acknowledgement) {
-        let identifier = packet.packet_identifier;
-        let session = self.sessions.at(key);
-        if packet.reason.is_error() {
-            if let Some(in_flight) = session.outbound.refused(identifier) {
-                session.window_opens();
-                self.refused(turn, key, in_flight);
-                self.send_on(turn, key);
-            }
-            return;
-        }
-        match session.outbound.received(identifier) {
-            Received::Release => {
-                let durable = session.outbound.find(identifier).and_then(|(_, open)| open.sequence);
-                match session.consumer().filter(|_| durable.is_some()) {
-                    None => {
-                        session.outbound.release_committed(identifier);
-                        self.pubrel_out(turn, key, identifier, ReasonCode::Success);
-                    }
-                    Some(consumer) => {
-                        let record = Record::Released { consumer, packet_identifier: identifier };
-                        let ticket = self.ledger.append(turn, Urgency::Awaited, record);
-                        let released = Waiting::Released { consumer, packet_identifier: identifier };
-                        self.ledger.wait(ticket, released);
-                    }
-                }
-            }
-            Received::Waiting => {}
-            Received::Repeat => self.pubrel_out(turn, key, identifier, ReasonCode::Success),
-            Received::Unknown => {
-                self.pubrel_out(turn, key, identifier, ReasonCode::PacketIdentifierNotFound);
-            }
-        }
-    }
-
-    /// The release of a QoS 2 delivery is on disk: PUBREL is sent `[MQTT-4.3.3-5]`.
-    pub(super) fn released(&mut self, turn: &mut Turn<'_>, key: SessionKey, identifier: PacketIdentifier) {
-        let session = self.sessions.at(key);
-        let greeted = session.connection().is_some_and(|connection| connection.greeted);
-        if session.outbound.release_committed(identifier) && greeted {
-            self.pubrel_out(turn, key, identifier, ReasonCode::Success);
-        }
-    }
-
-    fn pubrel_out(
-        &mut self,
-        turn: &mut Turn<'_>,
-        key: SessionKey,
-        identifier: PacketIdentifier,
-        reason: ReasonCode,
-    ) {
-        let Some(connection) = self.sessions.at(key).connection() else { return };
-        let packet = Packet::PubRel(Acknowledgement::new(identifier, reason));
-        turn.out.push(Output::Send { connection: connection.id, packet });
-    }
-
-    /// PUBCOMP.
-    pub(super) fn pubcomp(&mut self, turn: &mut Turn<'_>, key: SessionKey, packet: &Acknowledgement) {
-        let session = self.sessions.at(key);
-        let Some(in_flight) = session.outbound.completed(packet.packet_identifier) else { return };
-        session.window_opens();
-        self.done(turn, key, in_flight);
-        self.send_on(turn, key);
     }
 
     /// The session goes on over a new connection: what was open is sent again, in order `[MQTT-4.4.0-1]`
