@@ -10,6 +10,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use tidegate::config::{self, Config, Overrides, Severity};
 use tidegate::limits::Limits;
 
@@ -101,4 +102,34 @@ fn the_documentation_has_the_reference_of_the_schema() {
         fs::read_to_string(&path).unwrap() == expected,
         "docs/configuration.md is not what the schema says"
     );
+}
+
+proptest! {
+    /// Whatever a file says, it is read or its problems are shown; the program does not fall over it.
+    #[test]
+    fn a_garbled_configuration_gets_a_report(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..6, "[\\[\\]{}=\"'#,.\\n a1é☂-]{0,5}"), 1..8),
+        example in 0_usize..3,
+    ) {
+        let texts = [
+            include_str!("../config/tidegate.toml").replace("\n#", "\n"),
+            include_str!("../config/examples/relay-and-rename.toml").to_owned(),
+            "[uplink.c]\nurl = 'mqtt://h'\npassword = 'grüße'\n[sensor.s]\nserial = '/dev/null'\nprofile = 'csv'\n".to_owned(),
+        ];
+        let mut characters: Vec<char> = texts[example].chars().collect();
+        for (at, removed, inserted) in edits {
+            let at = at.index(characters.len() + 1);
+            let end = characters.len().min(at + removed);
+            characters.splice(at..end, inserted.chars());
+        }
+        let text: String = characters.into_iter().collect();
+        if let Err(problems) = config::parse(&text, Path::new("/nowhere/x.toml"), &Overrides::default()) {
+            prop_assert!(problems.has_errors());
+            prop_assert!(!problems.render(true).is_empty());
+            for problem in problems.to_json().as_array().unwrap() {
+                let line = usize::try_from(problem["line"].as_u64().unwrap()).unwrap();
+                prop_assert!(line >= 1 && line <= text.matches('\n').count() + 1);
+            }
+        }
+    }
 }

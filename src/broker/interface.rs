@@ -98,7 +98,7 @@ pub enum Input {
     },
     /// The journal's health changed.
     Health(JournalHealth),
-    /// The deadline of [`Broker::next_timeout`] passed.
+    /// The deadline of [`super::Broker::next_timeout`] passed.
     Timeout,
 }
 

@@ -94,7 +94,7 @@ fn collect(
     steps: &[Step],
     found: &mut Vec<Candidate>,
 ) {
-    for key in schema.keys {
+    for key in schema.all_keys() {
         let node = table.and_then(|table| table.get(key.name));
         let path = join(path, key.name);
         let steps = with(steps, Step::Key(key.name.to_owned()));

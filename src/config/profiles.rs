@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::build;
-use super::report::{Place, Problem};
+use super::report::{Place, Problem, Severity};
 use super::section::Section;
 use crate::adapter::profiles::library;
 use crate::device::{Library, LibraryError, nearest};
@@ -33,7 +33,11 @@ impl Profiles {
                 }
             }
             Err(LibraryError::Unknown { .. }) => {
-                let problem = wrong("profile", place, format!("there is no profile {name:?}"));
+                let mut problem = wrong("profile", place, format!("there is no profile {name:?}"));
+                if sensor.node("modbus").is_some() {
+                    // Such a sensor is left out anyway: profiles of Modbus devices come with Modbus.
+                    problem.severity = Severity::Warning;
+                }
                 problems.push(match nearest(name, self.0.names()) {
                     Some(near) => problem.help(format!("did you mean {near:?}?")),
                     None => problem.help(self.advice()),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::check::join;
 use super::kind::Kind;
-use super::schema::{BROKER, Key, ROOT, Table};
+use super::schema::{Key, ROOT, Table};
 
 /// The reference as it must stand in `docs/configuration.md`.
 #[must_use]
@@ -35,10 +35,6 @@ fn section(text: &mut String, header: &str, key: &Key, table: &Table) {
 
 fn rows(text: &mut String, path: &str, table: &Table) {
     for key in table.keys {
-        let is_the_brokers = BROKER.key(key.name).is_some() && !std::ptr::eq(table, &BROKER);
-        if is_the_brokers {
-            continue;
-        }
         let path = join(path, key.name);
         let _ = writeln!(text, "| `{path}` | {} | {} | {} |", value(&key.kind), key.default, key.about);
         if let Kind::Table(inner) | Kind::Rules(inner) = &key.kind {

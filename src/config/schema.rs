@@ -7,7 +7,10 @@ use super::kind::{self, Kind};
 
 /// The keys of one table.
 pub(super) struct Table {
+    /// Its own.
     pub(super) keys: &'static [Key],
+    /// The keys of this table may stand here too.
+    also: Option<&'static Table>,
 }
 
 /// One key.
@@ -23,317 +26,333 @@ const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'sta
     Key { name, kind, default, about }
 }
 
+const fn table(keys: &'static [Key]) -> Table {
+    Table { keys, also: None }
+}
+
 impl Table {
+    /// Every key that may stand here.
+    pub(super) fn all_keys(&self) -> impl Iterator<Item = &'static Key> {
+        self.keys.iter().chain(self.also.map_or(&[][..], |also| also.keys))
+    }
+
     pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
-        self.keys.iter().find(|key| key.name == name)
+        self.all_keys().find(|key| key.name == name)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.keys.iter().map(|key| key.name)
+        self.all_keys().map(|key| key.name)
     }
 }
 
 /// The whole file.
-pub(super) static ROOT: Table = Table {
-    keys: &[
-        key("gateway", Kind::Table(&GATEWAY), "", "The gateway itself."),
-        key(
-            "broker",
-            Kind::Table(&BROKER),
-            "",
-            "The embedded MQTT broker: who may come, and every bound that may be turned.",
-        ),
-        key(
-            "listener",
-            Kind::Tables(&LISTENER),
-            "one, on 127.0.0.1:1883",
-            "Where the broker listens. The keys of `[broker]` may stand here too, for this listener alone.",
-        ),
-        key(
-            "acl",
-            Kind::Tables(&ACL),
-            "",
-            "Who may publish and subscribe what. The first that matches decides.",
-        ),
-        key("journal", Kind::Table(&JOURNAL), "", "What is kept on disk, and for how long."),
-        key("sensor", Kind::Named(&SENSOR), "", "A sensor: exactly one of `serial`, `modbus` and `ble`."),
-        key("uplink", Kind::Named(&UPLINK), "", "A cloud broker, to which messages are relayed."),
-        key("ble", Kind::Table(&BLE), "", "Bluetooth Low Energy, for all sensors."),
-        key("http", Kind::Table(&HTTP), "", "The dashboard, health and metrics."),
-    ],
-};
+pub(super) static ROOT: Table = table(&[
+    key("gateway", Kind::Table(&GATEWAY), "", "The gateway itself."),
+    key(
+        "broker",
+        Kind::Table(&BROKER),
+        "",
+        "The embedded MQTT broker: who may come, and every bound that may be turned.",
+    ),
+    key(
+        "listener",
+        Kind::Tables(&LISTENER),
+        "one, on 127.0.0.1:1883",
+        "Where the broker listens. The keys of `[broker]` may stand here too, for this listener alone.",
+    ),
+    key("acl", Kind::Tables(&ACL), "", "Who may publish and subscribe what. The first that matches decides."),
+    key("journal", Kind::Table(&JOURNAL), "", "What is kept on disk, and for how long."),
+    key("sensor", Kind::Named(&SENSOR), "", "A sensor: exactly one of `serial`, `modbus` and `ble`."),
+    key("uplink", Kind::Named(&UPLINK), "", "A cloud broker, to which messages are relayed."),
+    key("ble", Kind::Table(&BLE), "", "Bluetooth Low Energy, for all sensors."),
+    key("http", Kind::Table(&HTTP), "", "The dashboard, health and metrics."),
+]);
 
-static GATEWAY: Table = Table {
-    keys: &[
-        key("id", Kind::Text(&kind::NAME), "the host name", "The gateway's name in topics."),
-        key(
-            "data_dir",
-            Kind::Text(&kind::PATH),
-            "`$STATE_DIRECTORY`, else `./tidegate-data`",
-            "The folder of the journal.",
-        ),
-        key(
-            "profile_dirs",
-            Kind::Texts(&kind::PATH),
-            "`[]`",
-            "Folders with device profiles, which add to those in the program or replace them; the last wins.",
-        ),
-    ],
-};
+static GATEWAY: Table = table(&[
+    key("id", Kind::Text(&kind::NAME), "the host name", "The gateway's name in topics."),
+    key(
+        "data_dir",
+        Kind::Text(&kind::PATH),
+        "`$STATE_DIRECTORY`, else `./tidegate-data`",
+        "The folder of the journal.",
+    ),
+    key(
+        "profile_dirs",
+        Kind::Texts(&kind::PATH),
+        "`[]`",
+        "Folders with device profiles, which add to those in the program or replace them; the last wins.",
+    ),
+]);
 
 const SECONDS_MAX: u64 = 4_294_967_295;
 const PACKET_BYTES_MAX: u64 = 268_435_460;
 const MESSAGES: Kind = Kind::Number(1, 4_294_967_295);
 const BYTES: Kind = Kind::Size(1024, 1 << 40);
 
-macro_rules! table_with_broker_keys {
-    ($($own:expr,)*) => {
-        Table {
-            keys: &[
-                $($own,)*
-                key(
-                    "allow_anonymous",
-                    Kind::Switch,
-                    "true on loopback, else false",
-                    "Whether clients may come without a user name. Opens a listener that is not loopback only if it stands in that `[[listener]]` itself.",
-                ),
-                key("password_file", Kind::Text(&kind::PATH), "", "Users and their passwords, made by `tidegate passwd`."),
-                key("max_packet_bytes", Kind::Size(128, PACKET_BYTES_MAX), "`1048576`", "The largest packet that a client may send or receive."),
-                key("max_queued_messages", MESSAGES, "`100000`", "Messages that wait for one session."),
-                key("max_queued_bytes", BYTES, "`67108864`", "Bytes that wait for one session."),
-                key("receive_maximum", Kind::Number(1, 65_535), "`100`", "Unacknowledged QoS 1 and 2 messages at once, in each direction."),
-                key("max_connections", Kind::Number(1, 1_000_000), "`10000`", "Connections at once."),
-                key("max_sessions", Kind::Number(1, 1_000_000), "`10000`", "Sessions, connected or not."),
-                key("max_subscriptions", Kind::Number(1, 1_000_000), "`1000`", "Subscriptions of one session."),
-                key("max_retained_messages", MESSAGES, "`100000`", "Retained messages."),
-                key("max_retained_bytes", BYTES, "`67108864`", "Bytes of retained messages."),
-                key("topic_alias_maximum", Kind::Number(0, 65_535), "`16`", "Topic aliases that an MQTT 5 client may use."),
-                key("server_keep_alive_seconds", Kind::Number(0, 65_535), "`0`", "Keep-alive imposed on every client; 0 takes the client's own."),
-                key("max_session_expiry_seconds", Kind::Number(0, SECONDS_MAX), "`4294967295`", "How long a session may outlive its connection; 4294967295: for ever."),
-                key("max_outbox_bytes", BYTES, "`1048576`", "Bytes waiting for one slow connection, above which QoS 0 is dropped and the rest waits."),
-            ],
-        }
-    };
-}
+static BROKER: Table = table(&[
+    key(
+        "allow_anonymous",
+        Kind::Switch,
+        "true on loopback, else false",
+        "Whether clients may come without a user name. Opens a listener that is not loopback only if it stands in that `[[listener]]` itself.",
+    ),
+    key(
+        "password_file",
+        Kind::Text(&kind::PATH),
+        "",
+        "Users and their passwords, made by `tidegate passwd`.",
+    ),
+    key(
+        "max_packet_bytes",
+        Kind::Size(128, PACKET_BYTES_MAX),
+        "`1048576`",
+        "The largest packet that a client may send or receive.",
+    ),
+    key("max_queued_messages", MESSAGES, "`100000`", "Messages that wait for one session."),
+    key("max_queued_bytes", BYTES, "`67108864`", "Bytes that wait for one session."),
+    key(
+        "receive_maximum",
+        Kind::Number(1, 65_535),
+        "`100`",
+        "Unacknowledged QoS 1 and 2 messages at once, in each direction.",
+    ),
+    key("max_connections", Kind::Number(1, 1_000_000), "`10000`", "Connections at once."),
+    key("max_sessions", Kind::Number(1, 1_000_000), "`10000`", "Sessions, connected or not."),
+    key("max_subscriptions", Kind::Number(1, 1_000_000), "`1000`", "Subscriptions of one session."),
+    key("max_retained_messages", MESSAGES, "`100000`", "Retained messages."),
+    key("max_retained_bytes", BYTES, "`67108864`", "Bytes of retained messages."),
+    key(
+        "topic_alias_maximum",
+        Kind::Number(0, 65_535),
+        "`16`",
+        "Topic aliases that an MQTT 5 client may use.",
+    ),
+    key(
+        "server_keep_alive_seconds",
+        Kind::Number(0, 65_535),
+        "`0`",
+        "Keep-alive imposed on every client; 0 takes the client's own.",
+    ),
+    key(
+        "max_session_expiry_seconds",
+        Kind::Number(0, SECONDS_MAX),
+        "`4294967295`",
+        "How long a session may outlive its connection; 4294967295: for ever.",
+    ),
+    key(
+        "max_outbox_bytes",
+        BYTES,
+        "`1048576`",
+        "Bytes waiting for one slow connection, above which QoS 0 is dropped and the rest waits.",
+    ),
+]);
 
-pub(super) static BROKER: Table = table_with_broker_keys! {};
-
-/// The keys of `[broker]`, for one listener alone, and its own.
-static LISTENER: Table = table_with_broker_keys! {
-    key("address", Kind::Text(&kind::ADDRESS), "`\"127.0.0.1:1883\"`", "Address and port; port 0 lets the system choose."),
-    key("protocol", Kind::Choice(&["mqtt", "websocket"]), "`\"mqtt\"`", "MQTT over TCP, or over WebSocket."),
-    key("tls", Kind::Table(&LISTENER_TLS), "", "Encryption."),
-};
-
-static LISTENER_TLS: Table = Table {
+static LISTENER: Table = Table {
     keys: &[
-        key("cert", Kind::Text(&kind::PATH), "", "The server's certificate chain, PEM."),
-        key("key", Kind::Text(&kind::PATH), "", "Its private key, PEM."),
         key(
-            "client_ca",
-            Kind::Text(&kind::PATH),
-            "",
-            "Clients must show a certificate signed by one of these, PEM.",
+            "address",
+            Kind::Text(&kind::ADDRESS),
+            "`\"127.0.0.1:1883\"`",
+            "Address and port; port 0 lets the system choose.",
         ),
+        key(
+            "protocol",
+            Kind::Choice(&["mqtt", "websocket"]),
+            "`\"mqtt\"`",
+            "MQTT over TCP, or over WebSocket.",
+        ),
+        key("tls", Kind::Table(&LISTENER_TLS), "", "Encryption."),
     ],
+    also: Some(&BROKER),
 };
+
+static LISTENER_TLS: Table = table(&[
+    key("cert", Kind::Text(&kind::PATH), "", "The server's certificate chain, PEM."),
+    key("key", Kind::Text(&kind::PATH), "", "Its private key, PEM."),
+    key(
+        "client_ca",
+        Kind::Text(&kind::PATH),
+        "",
+        "Clients must show a certificate signed by one of these, PEM.",
+    ),
+]);
 
 const RIGHT: Kind = Kind::Choice(&["publish", "subscribe", "both"]);
 
-static ACL: Table = Table {
-    keys: &[
-        key("user", Kind::Text(&kind::TEXT), "", "The user that it is about."),
-        key("client", Kind::Text(&kind::TEXT), "", "The client identifier that it is about."),
-        key("anonymous", Kind::Switch, "`false`", "It is about clients without a user name."),
-        key("allow", RIGHT, "", "What is allowed."),
-        key("deny", RIGHT, "", "What is forbidden."),
-        key(
-            "topic",
-            Kind::Text(&kind::TOPIC_FILTER),
-            "",
-            "Where; `%u` stands for the user, `%c` for the client.",
-        ),
-    ],
-};
+static ACL: Table = table(&[
+    key("user", Kind::Text(&kind::TEXT), "", "The user that it is about."),
+    key("client", Kind::Text(&kind::TEXT), "", "The client identifier that it is about."),
+    key("anonymous", Kind::Switch, "`false`", "It is about clients without a user name."),
+    key("allow", RIGHT, "", "What is allowed."),
+    key("deny", RIGHT, "", "What is forbidden."),
+    key(
+        "topic",
+        Kind::Text(&kind::TOPIC_FILTER),
+        "",
+        "Where; `%u` stands for the user, `%c` for the client.",
+    ),
+]);
 
-static JOURNAL: Table = Table {
-    keys: &[
-        key(
-            "commit_interval_ms",
-            Kind::Number(0, 3_600_000),
-            "`1000`",
-            "How long a reading may wait for its place on disk, so that an SD card sees few writes. Acknowledgements never wait for it.",
-        ),
-        key(
-            "max_bytes",
-            Kind::Size(1 << 20, 1 << 44),
-            "the smaller of 1 GiB and 10 % of what is free",
-            "How large the journal may grow on disk.",
-        ),
-        key("max_age", Kind::Duration, "`\"30d\"`", "Older messages are dropped, and counted."),
-        key(
-            "when_full",
-            Kind::Choice(&["drop-oldest", "drop-newest", "block", "keep-latest"]),
-            "`\"drop-oldest\"`",
-            "What happens at `max_bytes`: the oldest go, the newest are refused, publishers wait, or the latest of each topic is kept.",
-        ),
-    ],
-};
+static JOURNAL: Table = table(&[
+    key(
+        "commit_interval_ms",
+        Kind::Number(0, 3_600_000),
+        "`1000`",
+        "How long a reading may wait for its place on disk, so that an SD card sees few writes. Acknowledgements never wait for it.",
+    ),
+    key(
+        "max_bytes",
+        Kind::Size(1 << 20, 1 << 44),
+        "the smaller of 1 GiB and 10 % of what is free",
+        "How large the journal may grow on disk.",
+    ),
+    key("max_age", Kind::Duration, "`\"30d\"`", "Older messages are dropped, and counted."),
+    key(
+        "when_full",
+        Kind::Choice(&["drop-oldest", "drop-newest", "block", "keep-latest"]),
+        "`\"drop-oldest\"`",
+        "What happens at `max_bytes`: the oldest go, the newest are refused, publishers wait, or the latest of each topic is kept.",
+    ),
+]);
 
-static SENSOR: Table = Table {
-    keys: &[
-        key(
-            "serial",
-            Kind::Text(&kind::PATH),
-            "",
-            "A serial port of its own; best one of `/dev/serial/by-id`, which keeps its name.",
-        ),
-        key(
-            "modbus",
-            Kind::Text(&kind::PATH),
-            "",
-            "The serial port of a Modbus line, which several sensors may share.",
-        ),
-        key("unit", Kind::Number(1, 247), "", "Its number on the Modbus line."),
-        key("ble", Kind::Text(&kind::BLE_ADDRESS), "", "Its Bluetooth address."),
-        key(
-            "key",
-            Kind::Text(&kind::SECRET),
-            "",
-            "What its advertisements are encrypted with: 32 hexadecimal digits, or where they are.",
-        ),
-        key(
-            "profile",
-            Kind::Text(&kind::NAME),
-            "",
-            "What kind of device it is: a file of `hardware/profiles` or of `profile_dirs`, without `.toml`.",
-        ),
-        key("baud", Kind::Number(50, 4_000_000), "the profile's", "Bits per second."),
-        key("format", Kind::Text(&kind::SERIAL_FORMAT), "the profile's", "Data bits, parity, stop bits."),
-        key(
-            "interval_ms",
-            Kind::Number(10, 86_400_000),
-            "the profile's",
-            "How often a device is asked that speaks only when it is asked.",
-        ),
-        key(
-            "columns",
-            Kind::Texts(&kind::MEASUREMENT),
-            "",
-            "For `csv`: the measurement of each column; `\"\"` passes one over.",
-        ),
-        key("separator", Kind::Text(&kind::TEXT), "a comma", "For `csv`: what stands between two columns."),
-        key(
-            "map",
-            Kind::Map(&kind::MEASUREMENT),
-            "",
-            "For `json-lines` and `key-value`: from the device's key to the measurement. With a map nothing else is taken.",
-        ),
-        key("pattern", Kind::Text(&kind::PATTERN), "", "For `regex`: a group of each measurement's name."),
-    ],
-};
+static SENSOR: Table = table(&[
+    key(
+        "serial",
+        Kind::Text(&kind::PATH),
+        "",
+        "A serial port of its own; best one of `/dev/serial/by-id`, which keeps its name.",
+    ),
+    key(
+        "modbus",
+        Kind::Text(&kind::PATH),
+        "",
+        "The serial port of a Modbus line, which several sensors may share.",
+    ),
+    key("unit", Kind::Number(1, 247), "", "Its number on the Modbus line."),
+    key("ble", Kind::Text(&kind::BLE_ADDRESS), "", "Its Bluetooth address."),
+    key(
+        "key",
+        Kind::Text(&kind::SECRET),
+        "",
+        "What its advertisements are encrypted with: 32 hexadecimal digits, or where they are.",
+    ),
+    key(
+        "profile",
+        Kind::Text(&kind::NAME),
+        "",
+        "What kind of device it is: a file of `hardware/profiles` or of `profile_dirs`, without `.toml`.",
+    ),
+    key("baud", Kind::Number(50, 4_000_000), "the profile's", "Bits per second."),
+    key("format", Kind::Text(&kind::SERIAL_FORMAT), "the profile's", "Data bits, parity, stop bits."),
+    key(
+        "interval_ms",
+        Kind::Number(10, 86_400_000),
+        "the profile's",
+        "How often a device is asked that speaks only when it is asked.",
+    ),
+    key(
+        "columns",
+        Kind::Texts(&kind::MEASUREMENT),
+        "",
+        "For `csv`: the measurement of each column; `\"\"` passes one over.",
+    ),
+    key("separator", Kind::Text(&kind::TEXT), "a comma", "For `csv`: what stands between two columns."),
+    key(
+        "map",
+        Kind::Map(&kind::MEASUREMENT),
+        "",
+        "For `json-lines` and `key-value`: from the device's key to the measurement. With a map nothing else is taken.",
+    ),
+    key("pattern", Kind::Text(&kind::PATTERN), "", "For `regex`: a group of each measurement's name."),
+]);
 
-static UPLINK: Table = Table {
-    keys: &[
-        key("url", Kind::Text(&kind::URL), "", "The server: mqtt, mqtts, ws or wss, host and port."),
-        key("version", Kind::Choice(&["5", "3.1.1"]), "`\"5\"`", "The MQTT version to speak."),
-        key(
-            "client_id",
-            Kind::Text(&kind::CLIENT_ID),
-            "the gateway's id",
-            "Who the gateway is at that server; one client at a time may be it.",
-        ),
-        key("username", Kind::Text(&kind::TEXT), "", "The user to log in as."),
-        key(
-            "password",
-            Kind::Text(&kind::SECRET),
-            "",
-            "The password: `file:PATH`, `env:NAME` or `credential:NAME`.",
-        ),
-        key(
-            "keep_alive_seconds",
-            Kind::Number(0, 65_535),
-            "`60`",
-            "A dead link is found within 1.5 times this; 0 turns it off.",
-        ),
-        key("tls", Kind::Table(&UPLINK_TLS), "", "Encryption beyond what the URL says."),
-        key(
-            "provider",
-            Kind::Choice(&[
-                "aws-iot",
-                "azure-iot-hub",
-                "azure-event-grid",
-                "emqx-serverless",
-                "hivemq-cloud",
-                "thingsboard",
-                "adafruit-io",
-            ]),
-            "",
-            "Respects the limits and habits of a known cloud.",
-        ),
-        key(
-            "order",
-            Kind::Choice(&["fifo", "live-first"]),
-            "`\"fifo\"`",
-            "Whether fresh messages pass the backlog after an outage.",
-        ),
-        key(
-            "durability",
-            Kind::Choice(&["disk", "either"]),
-            "`\"disk\"`",
-            "`either`: what the server has acknowledged in time is never written to disk.",
-        ),
-        key(
-            "forward",
-            Kind::Rules(&FORWARD),
-            "`[\"tidegate/#\"]`",
-            "What goes up. The first that matches a message decides.",
-        ),
-        key("receive", Kind::Texts(&kind::TOPIC_FILTER), "`[]`", "What comes down."),
-    ],
-};
+static UPLINK: Table = table(&[
+    key("url", Kind::Text(&kind::URL), "", "The server: mqtt, mqtts, ws or wss, host and port."),
+    key("version", Kind::Choice(&["5", "3.1.1"]), "`\"5\"`", "The MQTT version to speak."),
+    key(
+        "client_id",
+        Kind::Text(&kind::CLIENT_ID),
+        "the gateway's id",
+        "Who the gateway is at that server; one client at a time may be it.",
+    ),
+    key("username", Kind::Text(&kind::TEXT), "", "The user to log in as."),
+    key(
+        "password",
+        Kind::Text(&kind::SECRET),
+        "",
+        "The password: `file:PATH`, `env:NAME` or `credential:NAME`.",
+    ),
+    key(
+        "keep_alive_seconds",
+        Kind::Number(0, 65_535),
+        "`60`",
+        "A dead link is found within 1.5 times this; 0 turns it off.",
+    ),
+    key("tls", Kind::Table(&UPLINK_TLS), "", "Encryption beyond what the URL says."),
+    key(
+        "provider",
+        Kind::Choice(&[
+            "aws-iot",
+            "azure-iot-hub",
+            "azure-event-grid",
+            "emqx-serverless",
+            "hivemq-cloud",
+            "thingsboard",
+            "adafruit-io",
+        ]),
+        "",
+        "Respects the limits and habits of a known cloud.",
+    ),
+    key(
+        "order",
+        Kind::Choice(&["fifo", "live-first"]),
+        "`\"fifo\"`",
+        "Whether fresh messages pass the backlog after an outage.",
+    ),
+    key(
+        "durability",
+        Kind::Choice(&["disk", "either"]),
+        "`\"disk\"`",
+        "`either`: what the server has acknowledged in time is never written to disk.",
+    ),
+    key(
+        "forward",
+        Kind::Rules(&FORWARD),
+        "`[\"tidegate/#\"]`",
+        "What goes up. The first that matches a message decides.",
+    ),
+    key("receive", Kind::Texts(&kind::TOPIC_FILTER), "`[]`", "What comes down."),
+]);
 
-static UPLINK_TLS: Table = Table {
-    keys: &[
-        key(
-            "ca",
-            Kind::Text(&kind::PATH),
-            "the system's",
-            "Who may have signed the server's certificate, PEM.",
-        ),
-        key("cert", Kind::Text(&kind::PATH), "", "Our certificate, PEM."),
-        key("key", Kind::Text(&kind::PATH), "", "Its private key, PEM."),
-    ],
-};
+static UPLINK_TLS: Table = table(&[
+    key("ca", Kind::Text(&kind::PATH), "the system's", "Who may have signed the server's certificate, PEM."),
+    key("cert", Kind::Text(&kind::PATH), "", "Our certificate, PEM."),
+    key("key", Kind::Text(&kind::PATH), "", "Its private key, PEM."),
+]);
 
-static FORWARD: Table = Table {
-    keys: &[
-        key("filter", Kind::Text(&kind::TOPIC_FILTER), "", "Which messages."),
-        key(
-            "to",
-            Kind::Text(&kind::TOPIC),
-            "their own topic",
-            "Where they go: a topic; or `PREFIX/#`, which replaces the filter's levels ahead of its first wildcard.",
-        ),
-        key("qos", Kind::Number(0, 2), "`1`", "The highest quality of service upstream."),
-        key(
-            "priority",
-            Kind::Choice(&["alarm", "normal", "bulk"]),
-            "`\"normal\"`",
-            "Which goes first after an outage.",
-        ),
-    ],
-};
+static FORWARD: Table = table(&[
+    key("filter", Kind::Text(&kind::TOPIC_FILTER), "", "Which messages."),
+    key(
+        "to",
+        Kind::Text(&kind::TOPIC),
+        "their own topic",
+        "Where they go: a topic; or `PREFIX/#`, which replaces the filter's levels ahead of its first wildcard.",
+    ),
+    key("qos", Kind::Number(0, 2), "`1`", "The highest quality of service upstream."),
+    key(
+        "priority",
+        Kind::Choice(&["alarm", "normal", "bulk"]),
+        "`\"normal\"`",
+        "Which goes first after an outage.",
+    ),
+]);
 
-static BLE: Table = Table {
-    keys: &[key(
-        "auto",
-        Kind::Texts(&kind::NAME),
-        "`[]`",
-        "Families of devices that are published without being named one by one.",
-    )],
-};
+static BLE: Table = table(&[key(
+    "auto",
+    Kind::Texts(&kind::NAME),
+    "`[]`",
+    "Families of devices that are published without being named one by one.",
+)]);
 
-static HTTP: Table = Table {
-    keys: &[key("address", Kind::Text(&kind::ADDRESS), "", "Where it is served; best on loopback.")],
-};
+static HTTP: Table =
+    table(&[key("address", Kind::Text(&kind::ADDRESS), "", "Where it is served; best on loopback.")]);

@@ -289,6 +289,8 @@ fn modbus_lines_are_shared_by_those_who_agree() {
     assert!(line("unit = 1\n")[0].contains("both unit 1"));
     assert!(line("unit = 2\nbaud = 19200\n")[0].contains("`baud` differs"));
     assert!(line("")[0].contains("`unit` is missing"));
+    let later = "[sensor.a]\nmodbus = '/dev/null'\nunit = 1\nprofile = 'eastron-sdm120'\n";
+    assert!(read(later).is_ok(), "profiles of Modbus devices come with Modbus");
 }
 
 #[test]

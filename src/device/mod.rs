@@ -2,7 +2,7 @@
 //!
 //! A device is data: a [`Profile`] says how its frames are recognised, what the bytes mean, how it is polled, and
 //! carries captured frames with the readings they must give. [`Listener`] is the whole way for one port:
-//! bytes → [`Framer`] → frame → [`Decoder`] → [`Measurements`] or a [`Problem`].
+//! bytes → framer → frame → decoder → [`Measurements`] or a [`Problem`].
 //!
 //! Never touches a port, a clock, a file or a log; never gives a measurement from a frame whose checksum is wrong.
 
