@@ -84,7 +84,7 @@ struct Waiting {
     replies: Vec<Input>,
 }
 
-/// Starts the owner. Its task ends after [`OwnerHandle::stop`], or when the journal has ended.
+/// Starts the owner. Its task ends after [`Entrance::stop`], or when the journal has ended.
 #[must_use]
 pub fn start(parts: OwnerParts) -> OwnerHandle {
     let (inbox, connections) = Inbox::new(INBOX_BATCHES);

@@ -5,37 +5,18 @@ use serde_json::{Value, json};
 use super::read_only::ReadOnly;
 use crate::cli::terminal::say;
 use crate::disk::FileDisk;
-use crate::durable::{ConsumerId, LoadedDelivery, MessageBody, Sequence};
-use crate::journal::{Journal, Load, Recovery};
-use crate::limits::LOAD_BYTES;
+use crate::durable::{ConsumerId, LoadedDelivery, MessageBody};
+use crate::journal::{Journal, Recovery};
 use crate::reading::Render;
 use crate::route::Json;
 
-/// How many messages are taken at once.
-const PAGE_MESSAGES: usize = 1000;
-
 /// Prints what is owed to each consumer, in the order in which it was accepted.
 pub(super) fn export(journal: &mut Journal<ReadOnly<FileDisk>>, recovery: &Recovery) -> anyhow::Result<()> {
-    for (consumer, last) in &recovery.queued {
+    for consumer in recovery.queued.keys() {
         let whose = name(recovery, *consumer);
-        let mut after = Sequence::ZERO;
-        while after < *last {
-            let load = Load {
-                consumer: *consumer,
-                after,
-                max_messages: PAGE_MESSAGES,
-                max_bytes: LOAD_BYTES,
-                committed_only: true,
-            };
-            let loaded = journal.load(&load);
-            for delivery in &loaded.deliveries {
-                say(line(&whose, delivery, recovery))?;
-            }
-            if loaded.through <= after {
-                break;
-            }
-            after = loaded.through;
-        }
+        super::each_owed(journal, recovery, *consumer, |delivery| {
+            Ok(say(line(&whose, delivery, recovery))?)
+        })?;
     }
     Ok(())
 }
