@@ -377,7 +377,8 @@ impl Client {
         for ((filter, asked), reason) in filters.iter().zip(reasons) {
             let granted = QoS::from_u8(reason.as_u8()).expect("every subscription is allowed here");
             assert!(granted <= *asked, "more was granted than asked for");
-            truth.sessions[self.index].subscribed(filter, granted, step);
+            let now = truth.step();
+            truth.sessions[self.index].subscribed(filter, granted, step, now);
         }
         Vec::new()
     }

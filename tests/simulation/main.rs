@@ -33,7 +33,6 @@ use plan::PlantedBug;
 const SEEDS_THAT_ONCE_FAILED: [u64; 0] = [];
 
 #[test]
-#[ignore = "the journal keeps nothing yet: cargo test --test simulation -- --ignored"]
 fn nothing_accepted_is_lost_in_many_histories() {
     let first = runner::number_from_environment("TIDEGATE_FIRST_SEED").unwrap_or(1);
     let count = runner::number_from_environment("TIDEGATE_SEEDS").unwrap_or(300);
@@ -44,7 +43,6 @@ fn nothing_accepted_is_lost_in_many_histories() {
 }
 
 #[test]
-#[ignore = "the journal keeps nothing yet: cargo test --test simulation -- --ignored"]
 fn the_same_seed_is_the_same_history() {
     for seed in 1..6 {
         assert_eq!(runner::live(seed, None), runner::live(seed, None), "seed {seed}");
@@ -52,19 +50,16 @@ fn the_same_seed_is_the_same_history() {
 }
 
 #[test]
-#[ignore = "the journal keeps nothing yet: cargo test --test simulation -- --ignored"]
 fn a_broker_that_acknowledges_before_the_commit_is_found() {
     runner::assert_found(PlantedBug::AcknowledgesBeforeCommit);
 }
 
 #[test]
-#[ignore = "the journal keeps nothing yet: cargo test --test simulation -- --ignored"]
 fn a_disk_that_ignores_sync_is_found() {
     runner::assert_found(PlantedBug::DiskIgnoresSync);
 }
 
 #[test]
-#[ignore = "the journal keeps nothing yet: cargo test --test simulation -- --ignored"]
 fn a_delivery_that_is_done_when_it_is_sent_is_found() {
     runner::assert_found(PlantedBug::DoneWhenSent);
 }

@@ -84,8 +84,12 @@ impl Plan {
             commit_interval: Duration::from_millis(*random.pick(&[20, 200, 1000])),
             segment_bytes: *random.pick(&[64 * 1024, 128 * 1024]),
             journal_bytes: 4 * 1024 * 1024,
-            storm: Duration::from_millis(random.between(3_000, 15_000)),
-            death_every: random.chance(850).then(|| Duration::from_millis(random.between(500, 6_000))),
+            storm: Duration::from_millis(if random.chance(100) {
+                15_000
+            } else {
+                random.between(1_000, 4_000)
+            }),
+            death_every: random.chance(850).then(|| Duration::from_millis(random.between(200, 2_000))),
             power_cuts: *random.pick(&[0, 500, 1000]),
             rudeness: *random.pick(&[0, 20, 80]),
             latency: Duration::from_millis(*random.pick(&[1, 10, 80])),
@@ -108,7 +112,7 @@ fn character(random: &mut Random, clients: u64) -> Character {
         publishes: random.chance(800),
         is_slow: random.chance(200),
         receive_maximum: NonZeroU16::new(*random.pick(&[1, 3, 20, 1000])).expect("not zero"),
-        keep_alive_seconds: *random.pick(&[0, 5, 60]),
+        keep_alive_seconds: *random.pick(&[0, 2, 60]),
     }
 }
 

@@ -73,7 +73,7 @@ pub struct Truth {
 impl Truth {
     pub fn new(clients: usize, forwarded: Vec<String>) -> Truth {
         let sessions = (0..clients).map(|_| Session::default()).collect();
-        Truth { sessions, forwarded, ..Truth::default() }
+        Truth { sessions, forwarded, upstream: Session::of_uplink(), ..Truth::default() }
     }
 
     /// A clock that only orders what is known.

@@ -95,6 +95,8 @@ pub struct World {
     /// Which of the uplink's connections `uplink` is.
     uplink_attempt: u64,
     open_readings: Vec<usize>,
+    /// Connections of clients that went silent, which the gateway has still time to close.
+    silent_connections: usize,
     truth: Truth,
     account: Account,
     shows: bool,
@@ -126,6 +128,7 @@ impl World {
             uplink: None,
             uplink_attempt: 0,
             open_readings: Vec::new(),
+            silent_connections: 0,
             truth,
             account: Account::default(),
             shows,
@@ -142,7 +145,7 @@ impl World {
         for sensor in 0..self.plan.sensors {
             self.in_a_while(200, Event::Reads(sensor));
         }
-        self.in_a_while(2_000, Event::CloudChanges);
+        self.in_a_while(1_000, Event::CloudChanges);
         self.strikes_later();
         self.agenda.enter(self.now + self.plan.storm, Event::StormEnds);
         while self.weather != Weather::Over {
@@ -194,6 +197,7 @@ impl World {
             Event::StormEnds => self.storm_ends(),
             Event::AuditEnds => self.audit_ends(),
             Event::MustBeClosed(connection) => {
+                self.silent_connections -= 1;
                 let is_open = self.wires.get(&connection).is_some_and(|wire| wire.listener);
                 assert!(
                     !is_open,
@@ -208,6 +212,9 @@ impl World {
         self.weather = Weather::Calm;
         self.calm_since = self.now;
         self.disk.power_stays();
+        self.plan.latency = self.plan.latency.min(Duration::from_millis(5));
+        self.wires.values_mut().chain(&mut self.uplink).for_each(Wire::calms);
+        self.clients.iter_mut().for_each(|client| client.character.is_slow = false);
         self.cloud.mood = Mood::Well;
         self.cloud_breaks();
     }
@@ -215,9 +222,12 @@ impl World {
     fn looks_whether_all_is_well(&mut self) {
         let waited = self.now.since(self.calm_since);
         let open = self.clients.iter().filter(|client| client.has_open_publishes()).count();
-        let is_well =
-            self.truth.owed_count() <= self.truth.excused() && open == 0 && self.open_readings.is_empty();
-        if is_well && waited > Duration::from_secs(2) {
+        let is_well = self.truth.owed_count() <= self.truth.excused()
+            && open == 0
+            && self.open_readings.is_empty()
+            && self.silent_connections == 0
+            && self.gateway.is_some();
+        if is_well && waited > Duration::from_secs(1) {
             self.audit_begins();
         } else {
             let owed = || self.truth.owed().join("\n");
@@ -239,7 +249,7 @@ impl World {
         let packet =
             self.clients[auditor].subscribe(vec![("#".to_owned(), QoS::AtLeastOnce)], &mut self.truth);
         self.client_sends(auditor, packet);
-        self.agenda.enter(self.now + Duration::from_secs(5), Event::AuditEnds);
+        self.agenda.enter(self.now + Duration::from_secs(1), Event::AuditEnds);
     }
 
     fn audit_ends(&mut self) {

@@ -71,17 +71,17 @@ impl World {
     }
 
     pub(super) fn connects(&mut self, client: usize, anew: bool) {
+        let before = self.clients[client].connection();
+        if let Some(wire) = before.and_then(|before| self.wires.get_mut(&before)) {
+            wire.dialler = false;
+        }
         if self.gateway.is_none() {
             // Nobody listens; a connection that was given up is gone all the same.
             return self.clients[client].lost(&mut self.truth);
         }
         let connection = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        let before = self.clients[client].connection();
         let packet = self.clients[client].connect(connection, anew, &mut self.truth);
-        if let Some(wire) = before.and_then(|before| self.wires.get_mut(&before)) {
-            wire.dialler = false;
-        }
         let character = &self.clients[client].character;
         let slowness = if character.is_slow { 5 } else { 1 };
         self.wires.insert(connection, Wire::new(character.version, self.plan.latency * slowness));
@@ -135,6 +135,7 @@ impl World {
             wire.break_at_dialler(&mut self.random);
         }
         let at = self.now + keep_alive * 3 / 2 + self.plan.latency * 10 + Duration::from_millis(100);
+        self.silent_connections += 1;
         self.agenda.enter(at, Event::MustBeClosed(connection));
     }
 

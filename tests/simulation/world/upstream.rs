@@ -90,7 +90,7 @@ impl World {
         if self.weather != Weather::Storm {
             return;
         }
-        self.in_a_while(4_000, Event::CloudChanges);
+        self.in_a_while(1_500, Event::CloudChanges);
         if self.random.chance(100) {
             self.cloud.forget(&mut self.truth);
             self.cloud_breaks();
