@@ -60,6 +60,10 @@ pub const UPLINK_GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 pub const UPLINK_QOS_2_WINDOW_3_1_1: usize = 20;
 /// Filters in one SUBSCRIBE of an uplink; some clouds refuse more.
 pub const UPLINK_SUBSCRIBE_FILTERS: usize = 8;
+/// Acknowledgements of an uplink that are handed to the journal together, when nobody waits for them.
+pub const UPLINK_HANDOVER_RECORDS: usize = 256;
+/// How long they may be kept for that.
+pub const UPLINK_HANDOVER_DELAY: Duration = Duration::from_millis(20);
 /// How long opening a connection to an uplink's server may take, all its addresses together.
 pub const UPLINK_OPEN_DEADLINE: Duration = Duration::from_secs(20);
 /// How long an uplink's server may take to answer CONNECT.

@@ -99,7 +99,7 @@ impl Forwarder {
     /// Opens deliveries of the backlog. Those from the first of QoS 2 on wait, as one batch, for their identifiers
     /// to be on disk.
     fn refill(&mut self, now: Moment, server: Server, out: &mut Vec<Output>) {
-        if self.window.waits_for_batch() {
+        if !self.window.wants_refill() {
             return;
         }
         let mut batch = Vec::new();

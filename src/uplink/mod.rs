@@ -13,6 +13,7 @@
 
 mod connection;
 mod connector;
+mod handover;
 mod task;
 
 #[cfg(test)]

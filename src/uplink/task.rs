@@ -8,14 +8,16 @@ use tokio::time::{sleep, timeout};
 
 use super::connection::{Connection, Happening};
 use super::connector::{Connector, Opening, Stream};
+use super::handover::Handover;
 use super::{UplinkOptions, Watch};
 use crate::bridge::{Forwarder, Input, Output, PresenceMap, Status};
 use crate::disk::{Clock, JournalClient, JournalStopped, Reply};
-use crate::durable::{Boots, Record, Sequence, Ticket, Urgency};
+use crate::durable::{Boots, Sequence};
 use crate::journal::Load;
 use crate::limits::UPLINK_GOODBYE_DEADLINE;
 use crate::mqtt::ProtocolVersion;
 use crate::net::{Acceptances, Accepted, Publication, Source, Stopped};
+use crate::time::Instant;
 
 /// The way to the server.
 enum Way {
@@ -31,7 +33,7 @@ pub(super) struct Task {
     version: ProtocolVersion,
     max_incoming_packet_bytes: usize,
     forwarder: Forwarder,
-    journal: JournalClient,
+    journal: Handover,
     source: Option<Source>,
     acceptances: Option<Acceptances>,
     clock: Clock,
@@ -39,9 +41,6 @@ pub(super) struct Task {
     status: watch::Sender<Status>,
     way: Way,
     outputs: Vec<Output>,
-    /// What the journal did not take yet.
-    appends: Vec<(Ticket, Urgency, Record)>,
-    load: Option<Load>,
     /// What the broker did not take yet.
     publications: Vec<Publication>,
     publishing: Option<Publishing>,
@@ -51,6 +50,7 @@ pub(super) struct Task {
 enum Wake {
     Stop,
     Timeout,
+    HandoverDue,
     Opened(Result<Box<dyn Stream>, String>),
     Happened(Happening),
     Journal(Result<Vec<Reply>, JournalStopped>),
@@ -82,7 +82,7 @@ impl Task {
             version: options.session.version,
             max_incoming_packet_bytes: options.session.max_incoming_packet_bytes,
             forwarder,
-            journal,
+            journal: Handover::new(journal),
             source,
             acceptances,
             clock,
@@ -90,8 +90,6 @@ impl Task {
             status,
             way: Way::Closed,
             outputs: Vec::new(),
-            appends: Vec::new(),
-            load: None,
             publications: Vec::new(),
             publishing: None,
         }
@@ -117,7 +115,8 @@ impl Task {
                 Wake::Opened(opened) => self.opened(opened),
                 Wake::Happened(happening) => self.happened(happening),
                 Wake::Journal(Ok(replies)) => replies.into_iter().for_each(|reply| self.reply(reply)),
-                Wake::JournalHasRoom(Ok(())) | Wake::Published(Ok(())) => {}
+                Wake::JournalHasRoom(Ok(())) => self.journal.has_room(),
+                Wake::HandoverDue | Wake::Published(Ok(())) => {}
                 // The gateway is going down.
                 Wake::Journal(Err(_)) | Wake::JournalHasRoom(Err(_)) | Wake::Published(Err(_)) => break,
                 Wake::Accepted(Some(Accepted { token, outcome })) => {
@@ -142,12 +141,13 @@ impl Task {
         // What the journal does not take is bounded by the window. What the broker does not take is bounded by
         // nothing, so the server is not listened to meanwhile.
         let listen = self.publishing.is_none();
-        let waits_for_journal = !self.appends.is_empty() || self.load.is_some();
+        let due = self.journal.due().map(|at| at.since(now));
         tokio::select! {
             () = sleep(until.unwrap_or(Duration::MAX)), if until.is_some() => Wake::Timeout,
+            () = sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => Wake::HandoverDue,
             wake = travel(&mut self.way, listen) => wake,
             replies = self.journal.replies() => Wake::Journal(replies),
-            room = self.journal.room(), if waits_for_journal => Wake::JournalHasRoom(room),
+            room = self.journal.room() => Wake::JournalHasRoom(room),
             accepted = next_acceptance(&mut self.acceptances) => Wake::Accepted(accepted),
             published = finish(&mut self.publishing) => {
                 self.publishing = None;
@@ -204,16 +204,17 @@ impl Task {
 
     /// Carries out what the forwarder said, and what could not be carried out before.
     fn carry_out(&mut self) {
+        let now = (self.clock)().monotonic;
         while !self.outputs.is_empty() {
             for output in std::mem::take(&mut self.outputs) {
-                self.carry_out_one(output);
+                self.carry_out_one(now, output);
             }
         }
-        self.hand_to_journal();
+        self.journal.offer(now);
         self.hand_to_broker();
     }
 
-    fn carry_out_one(&mut self, output: Output) {
+    fn carry_out_one(&mut self, now: Instant, output: Output) {
         match output {
             Output::Open => self.way = Way::Opening(self.connector.open()),
             Output::Send(packet) => {
@@ -230,27 +231,13 @@ impl Task {
                 }
             }
             Output::Load { consumer, after, max_messages, max_bytes } => {
-                self.load = Some(Load { consumer, after, max_messages, max_bytes, committed_only: true });
+                self.journal.load(Load { consumer, after, max_messages, max_bytes, committed_only: true });
             }
-            Output::Append { ticket, urgency, record } => self.appends.push((ticket, urgency, record)),
+            Output::Append { ticket, urgency, record } => self.journal.append(now, ticket, urgency, record),
             Output::Ingest { token, message, urgency } => {
                 self.publications.push(Publication { token, message: *message, presence: false, urgency });
             }
             Output::Event(event) => (self.watch)(&event),
-        }
-    }
-
-    fn hand_to_journal(&mut self) {
-        if !self.appends.is_empty()
-            && let Err(appends) = self.journal.try_append(std::mem::take(&mut self.appends))
-        {
-            self.appends = appends;
-            return;
-        }
-        if let Some(load) = self.load
-            && self.journal.try_load(load)
-        {
-            self.load = None;
         }
     }
 
@@ -288,10 +275,10 @@ impl Task {
         if let Way::Open(connection) = &mut self.way {
             let _ = timeout(UPLINK_GOODBYE_DEADLINE, connection.drain()).await;
         }
-        let _ = self.journal.append(std::mem::take(&mut self.appends)).await;
         self.outputs = closing;
         self.carry_out();
         self.publish_status();
+        let _ = self.journal.finish().await;
     }
 }
 
