@@ -87,7 +87,7 @@ impl Served {
             let publication = self.next().await;
             if let MessageBody::Publish { payload, .. } = &publication.message.body {
                 assert_eq!(publication.message.topic.as_str(), "tidegate/g/s/availability");
-                assert!(publication.message.retain && publication.presence);
+                assert!(publication.message.retain && publication.relay == tidegate::broker::Relay::None);
                 return String::from_utf8(payload.to_vec()).unwrap();
             }
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::Counters;
+use crate::broker::Relay;
 use crate::durable::{Message, Urgency};
 use crate::net::{Publication, Source};
 
@@ -56,7 +57,7 @@ impl Sink {
 
     /// Takes a reading; [`Sink::flush`] hands it over.
     pub fn reading(&mut self, message: Message) {
-        let publication = self.publication(message, false);
+        let publication = self.publication(message, Relay::All);
         self.batch.push(publication);
     }
 
@@ -74,7 +75,7 @@ impl Sink {
     /// Hands over what was taken.
     pub fn flush(&mut self) {
         if let Some(presence) = self.presence.take() {
-            let publication = self.publication(presence, true);
+            let publication = self.publication(presence, Relay::None);
             if let Err(refused) = self.outlet.try_publish(vec![publication]) {
                 self.presence = refused.into_iter().next().map(|publication| publication.message);
             }
@@ -90,9 +91,9 @@ impl Sink {
         }
     }
 
-    fn publication(&mut self, message: Message, presence: bool) -> Publication {
+    fn publication(&mut self, message: Message, relay: Relay) -> Publication {
         self.next_token = self.next_token.wrapping_add(1);
-        Publication { token: self.next_token, message, presence, urgency: Urgency::Lingers }
+        Publication { token: self.next_token, message, relay, urgency: Urgency::Lingers }
     }
 }
 
@@ -122,7 +123,10 @@ mod tests {
         sink.flush();
         assert!(!sink.is_waiting());
         let presence = inbox.try_recv().unwrap();
-        assert!(presence[0].presence && presence[0].message == message(false), "the latest presence only");
+        assert!(
+            presence[0].relay == Relay::None && presence[0].message == message(false),
+            "the latest presence only"
+        );
         assert!(inbox.try_recv().is_err());
     }
 }

@@ -63,6 +63,12 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
+    /// The consumer whose queue it forwards.
+    #[must_use]
+    pub fn consumer(&self) -> ConsumerId {
+        self.consumer
+    }
+
     /// A session that connects at once: the first timeout is now. `boots` is what is known of clocks.
     #[must_use]
     pub fn new(

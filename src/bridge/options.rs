@@ -79,7 +79,7 @@ impl Options {
             open_deadline: UPLINK_OPEN_DEADLINE,
             greeting_deadline: UPLINK_GREETING_DEADLINE,
             backoff_min: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(60),
+            backoff_max: Duration::from_secs(20),
             stable_after: Duration::from_secs(30),
             seed: 0,
         }

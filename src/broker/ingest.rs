@@ -11,7 +11,7 @@ use crate::time::Moment;
 use super::ledger::Waiting;
 use super::routing::{Origin, Publisher};
 use super::subscriptions::{Subscriber, Subscription};
-use super::{Broker, Output, SourceId, Turn, UplinkRules};
+use super::{Broker, Output, Relay, SourceId, Turn, UplinkRules};
 
 /// An uplink, as the broker knows it.
 #[derive(Debug)]
@@ -57,10 +57,10 @@ impl Broker {
         turn: &mut Turn<'_>,
         (source, token): (SourceId, u64),
         message: Message,
-        presence: bool,
+        relay: Relay,
         urgency: Urgency,
     ) {
-        let origin = Origin { presence, ..Origin::new(Publisher::Source(source), urgency) };
+        let origin = Origin { relay, ..Origin::new(Publisher::Source(source), urgency) };
         let accepted = self.publish(turn, message, origin);
         let (after, dropped) = match accepted {
             Ok(accepted) => (accepted.after, accepted.dropped),

@@ -70,8 +70,8 @@ pub enum Input {
         token: u64,
         /// What.
         message: Message,
-        /// Retained presence and the like: never kept for uplinks, which have their own way for it.
-        presence: bool,
+        /// Which uplinks may have it.
+        relay: Relay,
         /// Whether somebody waits for [`Output::Accepted`].
         urgency: Urgency,
     },
@@ -100,6 +100,17 @@ pub enum Input {
     Health(JournalHealth),
     /// The deadline of [`super::Broker::next_timeout`] passed.
     Timeout,
+}
+
+/// Which uplinks a message from inside the gateway is kept for, if their rules want it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relay {
+    /// Every uplink.
+    All,
+    /// Every uplink but this one, through which it came down: it must not go up again, or it would circle.
+    AllBut(ConsumerId),
+    /// None: presence is not history, uplinks have their own way for it.
+    None,
 }
 
 /// Who is at the other end of a connection.

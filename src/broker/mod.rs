@@ -43,7 +43,8 @@ mod tests;
 mod timers;
 
 pub use interface::{
-    CloseReason, ConnectionId, Event, ForwardRule, Input, Output, Peer, Renderer, SourceId, UplinkRules,
+    CloseReason, ConnectionId, Event, ForwardRule, Input, Output, Peer, Relay, Renderer, SourceId,
+    UplinkRules,
 };
 pub use publish_frame::PublishFrame;
 
@@ -143,8 +144,8 @@ impl Broker {
             }
             Input::Closed { connection } => self.closed(turn, connection),
             Input::Written { connection, bytes } => self.written(turn, connection, bytes),
-            Input::Ingest { source, token, message, presence, urgency } => {
-                self.ingest(turn, (source, token), message, presence, urgency);
+            Input::Ingest { source, token, message, relay, urgency } => {
+                self.ingest(turn, (source, token), message, relay, urgency);
             }
             Input::Committed { ticket } => {
                 self.ledger.commit(ticket);

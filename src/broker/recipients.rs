@@ -10,7 +10,7 @@ use crate::mqtt::QoS;
 use super::publish_frame::Identifiers;
 use super::sessions::SessionKey;
 use super::subscriptions::{Subscriber, Subscription};
-use super::{Broker, Turn};
+use super::{Broker, Relay, Turn};
 
 /// One receiver of a message, whose overlapping subscriptions are merged.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Broker {
         &mut self,
         message: &Message,
         own: Option<SessionKey>,
-        presence: bool,
+        relay: Relay,
     ) -> Vec<Recipient> {
         let mut found = std::mem::take(&mut self.scratch.found);
         let mut recipients = std::mem::take(&mut self.scratch.recipients);
@@ -62,7 +62,7 @@ impl Broker {
             match subscription.subscriber {
                 // [MQTT-3.8.3-3]
                 Subscriber::Session(key) if subscription.no_local && own == Some(key) => continue,
-                Subscriber::Uplink(..) if presence => continue,
+                Subscriber::Uplink(place, _) if !self.may_relay(relay, place) => continue,
                 _ => {}
             }
             match recipients.last_mut() {
@@ -72,6 +72,17 @@ impl Broker {
         }
         self.scratch.found = found;
         recipients
+    }
+
+    /// Whether an uplink may have a message at all, before its rules are asked.
+    fn may_relay(&self, relay: Relay, place: u16) -> bool {
+        match relay {
+            Relay::All => true,
+            Relay::AllBut(consumer) => {
+                self.uplinks.get(usize::from(place)).is_none_or(|uplink| uplink.consumer != consumer)
+            }
+            Relay::None => false,
+        }
     }
 
     /// Whether a recipient gets this message through the journal.

@@ -15,7 +15,7 @@ use super::recipients::{Recipient, Share};
 use super::retained::Change;
 use super::sessions::{Session, SessionKey};
 use super::subscriptions::Subscriber;
-use super::{Broker, SourceId, Turn};
+use super::{Broker, Relay, SourceId, Turn};
 
 /// Who publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,15 +33,15 @@ pub(super) struct Origin {
     pub(super) publisher: Publisher,
     /// The identifier of an inbound QoS 2 message of a persistent session.
     pub(super) received: Option<(ConsumerId, PacketIdentifier)>,
-    /// Presence is not history: nothing for uplinks.
-    pub(super) presence: bool,
+    /// Which uplinks may have it.
+    pub(super) relay: Relay,
     /// Whether an acknowledgement waits: then the message is accepted as a whole or not at all.
     pub(super) urgency: Urgency,
 }
 
 impl Origin {
     pub(super) const fn new(publisher: Publisher, urgency: Urgency) -> Origin {
-        Origin { publisher, received: None, presence: false, urgency }
+        Origin { publisher, received: None, relay: Relay::All, urgency }
     }
 
     /// The client's session, which "no local" leaves out.
@@ -72,7 +72,7 @@ impl Broker {
         message: Message,
         origin: Origin,
     ) -> Result<Accepted, DropReason> {
-        let mut recipients = self.recipients(&message, origin.session(), origin.presence);
+        let mut recipients = self.recipients(&message, origin.session(), origin.relay);
         let accepted = self.accept(turn, message, origin, &mut recipients);
         recipients.clear();
         self.scratch.recipients = recipients;
@@ -164,7 +164,7 @@ impl Broker {
     pub(super) fn onward(&mut self, turn: &mut Turn<'_>, onward: &Onward) {
         // The publisher may be gone, and its key be another's.
         let own = onward.connection.and_then(|connection| self.session_of(connection));
-        let mut recipients = self.recipients(&onward.message, own, onward.origin.presence);
+        let mut recipients = self.recipients(&onward.message, own, onward.origin.relay);
         // Whoever is owed it through the journal gets it there; who is not yet, subscribed too late.
         recipients.retain(|recipient| !self.wants_record(recipient, &onward.message));
         self.hand_out(turn, &onward.message, None, &recipients);

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::adapter::Outlet;
 use crate::bridge::PresenceMap;
+use crate::broker::Relay;
 use crate::disk::Clock;
 use crate::durable::{Message, MessageBody, Urgency};
 use crate::mqtt::{QoS, TopicName};
@@ -70,7 +71,7 @@ impl PresenceBoard {
             accepted_at: (self.clock)(),
             body: MessageBody::Publish { payload, properties: None },
         };
-        let publication = Publication { token: 0, message, presence: true, urgency: Urgency::Lingers };
+        let publication = Publication { token: 0, message, relay: Relay::None, urgency: Urgency::Lingers };
         self.source.publish(vec![publication]).await
     }
 
@@ -106,7 +107,7 @@ pub(super) struct Watched {
 
 impl Outlet for Watched {
     fn try_publish(&self, publications: Vec<Publication>) -> Result<(), Vec<Publication>> {
-        for publication in publications.iter().filter(|publication| publication.presence) {
+        for publication in publications.iter().filter(|publication| publication.relay == Relay::None) {
             if let MessageBody::Publish { payload, .. } = &publication.message.body {
                 let (topic, payload) = (publication.message.topic.clone(), payload.clone());
                 self.map.send_modify(|map| {

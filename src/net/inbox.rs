@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 use super::outbox::Outbox;
-use crate::broker::{ConnectionId, Input, SourceId};
+use crate::broker::{ConnectionId, Input, Relay, SourceId};
 use crate::durable::{Boots, DropReason, Message, Urgency};
 
 /// The broker's owner task has ended: the gateway stops.
@@ -23,8 +23,8 @@ pub struct Publication {
     pub token: u64,
     /// What is published.
     pub message: Message,
-    /// Retained presence and the like, which uplinks learn in their own way.
-    pub presence: bool,
+    /// Which uplinks may have it.
+    pub relay: Relay,
     /// Whether somebody waits for [`Accepted`].
     pub urgency: Urgency,
 }

@@ -190,8 +190,8 @@ impl Owner {
             }
             FromInside::Publications { source, publications } => {
                 for publication in publications {
-                    let Publication { token, message, presence, urgency } = publication;
-                    self.handle(now, Input::Ingest { source, token, message, presence, urgency });
+                    let Publication { token, message, relay, urgency } = publication;
+                    self.handle(now, Input::Ingest { source, token, message, relay, urgency });
                 }
             }
             FromInside::Clock(boots) => self.broker.learn_clock(boots),

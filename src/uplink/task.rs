@@ -11,6 +11,7 @@ use super::connector::{Connector, Opening, Stream};
 use super::handover::Handover;
 use super::{UplinkOptions, Watch};
 use crate::bridge::{Forwarder, Input, Output, PresenceMap, Status};
+use crate::broker::Relay;
 use crate::disk::{Clock, JournalClient, JournalStopped, Reply};
 use crate::durable::{Boots, Sequence};
 use crate::journal::Load;
@@ -235,7 +236,8 @@ impl Task {
             }
             Output::Append { ticket, urgency, record } => self.journal.append(now, ticket, urgency, record),
             Output::Ingest { token, message, urgency } => {
-                self.publications.push(Publication { token, message: *message, presence: false, urgency });
+                let relay = Relay::AllBut(self.forwarder.consumer());
+                self.publications.push(Publication { token, message: *message, relay, urgency });
             }
             Output::Event(event) => (self.watch)(&event),
         }

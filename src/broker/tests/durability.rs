@@ -279,13 +279,13 @@ fn a_dead_disk_makes_no_promises() {
     world.hears(client, ["connack 00 present"]);
     // Readings go on to who is there, from memory.
     let reading = message(&world, "t", "live");
-    world.ingest(1, reading, false);
+    world.ingest(1, reading, crate::broker::Relay::All);
     world.hears(client, ["publish t q1 #1 live"]);
     assert_eq!(world.accepted, [(1, Err(DropReason::JournalDead))]);
     world.send(client, puback(1));
     world.lose(client);
     let reading = message(&world, "t", "nobody there");
-    world.ingest(2, reading, false);
+    world.ingest(2, reading, crate::broker::Relay::All);
     assert_eq!(world.dropped(DropReason::JournalDead), 1);
 }
 

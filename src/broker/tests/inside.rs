@@ -4,7 +4,7 @@ use bytes::Bytes;
 use smallvec::smallvec;
 
 use super::world::*;
-use crate::broker::{ForwardRule, UplinkRules};
+use crate::broker::{ForwardRule, Relay, UplinkRules};
 use crate::durable::{DropReason, JournalHealth, Message, MessageBody};
 use crate::mqtt::{QoS, TopicFilter};
 use crate::reading::{Reading, SensorName};
@@ -32,7 +32,7 @@ fn a_reading_is_accepted_when_it_is_on_disk() {
         measurements: smallvec![],
     };
     let reading = Message { body: MessageBody::Reading(Box::new(reading)), ..message(&world, "site/k", "") };
-    world.ingest(1, reading, false);
+    world.ingest(1, reading, Relay::All);
     world.hears(live, ["publish site/k q0 kitchen"]);
     assert_eq!(world.accepted, []);
     world.commit();
@@ -40,7 +40,7 @@ fn a_reading_is_accepted_when_it_is_on_disk() {
     assert_eq!(world.journal.owed(uplink), ["site/k q1"]);
     // Nobody durable wants this: nothing to wait for.
     let other = message(&world, "elsewhere", "x");
-    world.ingest(2, other, false);
+    world.ingest(2, other, Relay::All);
     assert_eq!(world.accepted, [(1, Ok(())), (2, Ok(()))]);
 }
 
@@ -67,13 +67,28 @@ fn presence_is_not_kept_for_uplinks() {
     world.subscribe(live, "#", 0);
     let uplink = world.add_uplink(&rules(&[("#", 1)]));
     let online = Message { retain: true, ..message(&world, "gw/status", "online") };
-    world.ingest(1, online, true);
+    world.ingest(1, online, Relay::None);
     world.hears(live, ["publish gw/status q0 online"]);
     assert_eq!(world.journal.owed(uplink), [""; 0]);
     assert_eq!(world.accepted, [(1, Ok(()))]);
     let late = world.join(Login::v311("late"));
     world.send(late, subscribe(1, &[("#", options(0))]));
     world.hears(late, ["suback #1 00", "publish gw/status q0 retain online"]);
+}
+
+/// What came down through an uplink goes to clients and to the other uplinks, and never up the same way again.
+#[test]
+fn what_came_down_through_an_uplink_does_not_go_up_again() {
+    let mut world = World::new();
+    let live = world.join(Login::v311("live"));
+    world.subscribe(live, "#", 0);
+    let uplink = world.add_uplink(&rules(&[("gw/#", 1)]));
+    let other = world.add_uplink(&UplinkRules { name: "other".into(), ..rules(&[("gw/#", 1)]) });
+    let command = message(&world, "gw/lamp/set", "on");
+    world.ingest(1, command, Relay::AllBut(uplink));
+    world.hears(live, ["publish gw/lamp/set q0 on"]);
+    assert_eq!(world.journal.owed(uplink), [""; 0]);
+    assert_eq!(world.journal.owed(other), ["gw/lamp/set q1"]);
 }
 
 /// An uplink of the same name goes on with its queue after a restart; another name is another consumer.
@@ -121,7 +136,7 @@ fn a_reading_that_cannot_be_kept_is_counted() {
         world.add_uplink(&rules(&[("#", 1)]));
         world.health(health);
         let reading = message(&world, "t", "x");
-        world.ingest(1, reading, false);
+        world.ingest(1, reading, Relay::All);
         world.hears(live, ["publish t q0 x"]);
         assert_eq!(world.accepted, [(1, Err(reason))]);
         assert_eq!(world.dropped(reason), 1);
@@ -145,7 +160,7 @@ fn a_message_is_encoded_once_for_many() {
         source: crate::broker::SourceId(1),
         token: 1,
         message: message(&world, "t", "x"),
-        presence: false,
+        relay: Relay::All,
         urgency: crate::durable::Urgency::Lingers,
     };
     world.broker.handle(world.now, input, &mut out);

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use crate::broker::{
-    Broker, CloseReason, ConnectionId, Event, Input, Output, Peer, PublishFrame, Renderer, SourceId,
+    Broker, CloseReason, ConnectionId, Event, Input, Output, Peer, PublishFrame, Relay, Renderer, SourceId,
     UplinkRules,
 };
 use crate::durable::{
@@ -350,9 +350,9 @@ impl World {
         consumer
     }
 
-    pub(super) fn ingest(&mut self, token: u64, message: Message, presence: bool) {
+    pub(super) fn ingest(&mut self, token: u64, message: Message, relay: Relay) {
         let source = SourceId(1);
-        self.feed(Input::Ingest { source, token, message, presence, urgency: Urgency::Lingers });
+        self.feed(Input::Ingest { source, token, message, relay, urgency: Urgency::Lingers });
     }
 
     pub(super) fn health(&mut self, health: JournalHealth) {

@@ -42,7 +42,7 @@ impl World {
             source,
             token: id as u64,
             message,
-            presence: false,
+            relay: broker::Relay::All,
             urgency: Urgency::Lingers,
         };
         gateway.give_broker(now.monotonic, input);
