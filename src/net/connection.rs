@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::inbox::{Batch, Inbox};
 use super::listener::Admission;
 use super::outbox::{Outbox, Outgoing};
-use super::reader::{Arrived, Reader};
+use super::reader::Reader;
 use super::writer::Writer;
 use super::{Counters, Stopped};
 use crate::broker::{CloseReason, ConnectionId, Input, Peer};
@@ -26,6 +26,11 @@ use crate::limits::{BATCH_PACKETS, CLOSE_DEADLINE, CONNECT_DEADLINE, Limits, PAC
 use crate::mqtt::{
     ConnAck, ConnAckProperties, DecodeError, Decoder, Disconnect, Packet, ProtocolVersion, ReasonCode,
 };
+
+/// How large a packet is, as a guess for the size of a batch.
+const USUAL_PACKET_BYTES: usize = 48;
+/// How long a connection may take to end when the gateway stops.
+const STOP_DEADLINE: Duration = Duration::from_secs(1);
 
 /// What all connections of a listener share.
 #[derive(Debug)]
@@ -64,8 +69,10 @@ impl From<Stopped> for End {
 
 /// What a connection can go on with.
 enum Step {
+    /// The broker has handed something over: it is taken.
     Outgoing,
-    Readable,
+    /// So many bytes were read.
+    Read(io::Result<usize>),
     Writable,
     Deadline,
     Stopped,
@@ -81,6 +88,8 @@ pub(super) struct Connection {
     taken: Vec<Outgoing>,
     version: ProtocolVersion,
     phase: Phase,
+    /// Whether the next look is at what can be read first: neither side starves the other.
+    reads_first: bool,
     deadline: Option<Pin<Box<Sleep>>>,
     /// Bytes of PUBLISH packets that are not written yet.
     publish_bytes_waiting: usize,
@@ -135,6 +144,7 @@ pub(super) async fn serve(
         taken: Vec::new(),
         version: ProtocolVersion::V3_1_1,
         phase: Phase::Open,
+        reads_first: true,
         deadline: Some(Box::pin(sleep_until(Instant::now() + CONNECT_DEADLINE))),
         publish_bytes_waiting: 0,
         unreported_bytes: 0,
@@ -154,12 +164,11 @@ impl Connection {
     async fn introduce(&mut self, address: SocketAddr) -> Result<(), End> {
         let connect = loop {
             match self.next_step().await {
-                Step::Readable => {}
+                Step::Read(Ok(0)) => return Err(End::ClosedByPeer),
+                Step::Read(Ok(_)) => {}
+                Step::Read(Err(error)) => return Err(End::Io(error)),
                 Step::Deadline => return Err(End::TooLate),
                 Step::Outgoing | Step::Writable | Step::Stopped => continue,
-            }
-            if self.read()? == Arrived::Nothing {
-                continue;
             }
             match self.reader.next_packet() {
                 Ok(None) => {}
@@ -205,7 +214,7 @@ impl Connection {
             let done = match self.next_step().await {
                 Step::Outgoing => self.take_outgoing(),
                 Step::Writable => self.write(),
-                Step::Readable => self.take_incoming().await,
+                Step::Read(read) => self.take_incoming(read).await,
                 Step::Deadline => Err(End::TooLate),
                 Step::Stopped => Err(End::Stopped),
             };
@@ -219,25 +228,36 @@ impl Connection {
         }
     }
 
-    /// Waits for what can be done next: first what is to be sent, then what can be read.
+    /// Waits for what can be done next; what is to be sent and what can be read come first in turn.
     async fn next_step(&mut self) -> Step {
         let limit = self.shared.limits.max_outbox_bytes;
+        let writes = self.writer.waiting_bytes() > 0;
+        let has_room = self.writer.waiting_bytes() <= limit;
+        let takes = matches!(self.phase, Phase::Open | Phase::Deaf) && has_room;
         let reads = match self.phase {
-            Phase::Open => self.writer.waiting_bytes() <= limit,
+            Phase::Open => has_room,
             Phase::Lingering => true,
             Phase::Deaf | Phase::Closing => false,
         };
-        let writes = self.writer.waiting_bytes() > 0;
-        let takes = matches!(self.phase, Phase::Open | Phase::Deaf) && self.writer.waiting_bytes() <= limit;
+        self.reads_first = !self.reads_first;
         poll_fn(|context| {
+            if reads
+                && self.reads_first
+                && let Poll::Ready(read) = self.poll_read(context)
+            {
+                return Poll::Ready(Step::Read(read));
+            }
             if takes && let Poll::Ready(more) = self.outbox.poll_take(context, &mut self.taken) {
                 return Poll::Ready(if more { Step::Outgoing } else { Step::Stopped });
             }
             if writes && self.stream.poll_write_ready(context).is_ready() {
                 return Poll::Ready(Step::Writable);
             }
-            if reads && self.stream.poll_read_ready(context).is_ready() {
-                return Poll::Ready(Step::Readable);
+            if reads
+                && !self.reads_first
+                && let Poll::Ready(read) = self.poll_read(context)
+            {
+                return Poll::Ready(Step::Read(read));
             }
             match &mut self.deadline {
                 Some(deadline) => deadline.as_mut().poll(context).map(|()| Step::Deadline),
@@ -247,25 +267,26 @@ impl Connection {
         .await
     }
 
-    fn read(&mut self) -> Result<Arrived, End> {
-        match self.reader.read(&self.stream)? {
-            Arrived::End => Err(End::ClosedByPeer),
-            arrived => Ok(arrived),
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match self.phase {
+            Phase::Lingering => Reader::poll_discard(&mut self.stream, context),
+            Phase::Open | Phase::Deaf | Phase::Closing => self.reader.poll_read(&mut self.stream, context),
         }
     }
 
-    async fn take_incoming(&mut self) -> Result<(), End> {
-        let arrived = self.read()?;
-        if self.phase == Phase::Lingering || arrived == Arrived::Nothing {
-            return Ok(());
+    async fn take_incoming(&mut self, read: io::Result<usize>) -> Result<(), End> {
+        match read {
+            Ok(0) => Err(End::ClosedByPeer),
+            Ok(_) if self.phase == Phase::Open => self.hand_over_rest().await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(End::Io(error)),
         }
-        self.hand_over_rest().await
     }
 
     /// Hands everything that was read to the broker, a batch at a time, and with it what was written.
     async fn hand_over_rest(&mut self) -> Result<(), End> {
         loop {
-            let mut inputs = Vec::new();
+            let mut inputs = Vec::with_capacity(self.expected_packets());
             let more = self.decode_into(&mut inputs);
             if inputs.is_empty() {
                 return Ok(());
@@ -278,6 +299,11 @@ impl Connection {
                 return Ok(());
             }
         }
+    }
+
+    /// About how many packets wait to be decoded.
+    fn expected_packets(&self) -> usize {
+        (self.reader.pending_bytes() / USUAL_PACKET_BYTES).clamp(1, BATCH_PACKETS)
     }
 
     /// Decodes up to a batch of packets; whether there may be more.
@@ -318,18 +344,8 @@ impl Connection {
                     self.publish_bytes_waiting += frame.bytes.len();
                     self.writer.put_publish(&frame, packet_identifier, dup);
                 }
-                Outgoing::Packet(packet) => {
-                    if let Err(error) = self.writer.put(&packet, self.version) {
-                        tracing::error!(%error, "a packet of ours cannot be written");
-                    }
-                }
-                Outgoing::Close(reason) => {
-                    if reason == CloseReason::ShuttingDown && self.version.is_v5() {
-                        let goodbye = Disconnect::new(ReasonCode::ServerShuttingDown);
-                        let _ = self.writer.put(&Packet::Disconnect(Box::new(goodbye)), self.version);
-                    }
-                    self.start_close(CLOSE_DEADLINE);
-                }
+                Outgoing::Packet(packet) => self.put(&packet),
+                Outgoing::Close(reason) => self.start_close(reason),
             }
         }
         self.taken = taken;
@@ -352,9 +368,23 @@ impl Connection {
         (bytes > 0).then_some(Input::Written { connection: self.gone.connection, bytes })
     }
 
-    fn start_close(&mut self, deadline: Duration) {
+    fn start_close(&mut self, reason: CloseReason) {
+        let mut deadline = CLOSE_DEADLINE;
+        if reason == CloseReason::ShuttingDown {
+            deadline = STOP_DEADLINE;
+            if self.version.is_v5() {
+                let goodbye = Disconnect::new(ReasonCode::ServerShuttingDown);
+                self.put(&Packet::Disconnect(Box::new(goodbye)));
+            }
+        }
         self.phase = Phase::Closing;
         self.deadline = Some(Box::pin(sleep_until(Instant::now() + deadline)));
+    }
+
+    fn put(&mut self, packet: &Packet) {
+        if let Err(error) = self.writer.put(packet, self.version) {
+            tracing::error!("a packet of ours cannot be written: {error}");
+        }
     }
 
     /// Reports what was written when it is worth a batch of its own; closes when all is written.

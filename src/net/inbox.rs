@@ -11,6 +11,9 @@ use super::outbox::Outbox;
 use crate::broker::{ConnectionId, Input, Relay, SourceId};
 use crate::durable::{Boots, DropReason, Message, Urgency};
 
+/// Questions to the owner that wait: they are few, and asked by those who wait for the answer.
+const CONTROLS_WAITING: usize = 16;
+
 /// The broker's owner task has ended: the gateway stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the broker has stopped")]
@@ -38,25 +41,37 @@ pub struct Accepted {
     pub outcome: Result<(), DropReason>,
 }
 
-/// What those inside say to the owner.
+/// What those inside say about the owner's work. Always heard.
 #[derive(Debug)]
-pub(super) enum FromInside {
+pub(super) enum Control {
     /// A new source, and where its answers go.
     Register { source: SourceId, answers: mpsc::UnboundedSender<Accepted> },
-    /// Messages, in order.
-    Publications { source: SourceId, publications: Vec<Publication> },
     /// What is known of clocks from now on.
     Clock(Boots),
     /// Is the owner alive?
     Ping(oneshot::Sender<()>),
-    /// Close every connection, then end and say so.
+}
+
+/// What those inside publish. Heard as long as the journal is not behind.
+#[derive(Debug)]
+pub(super) enum FromInside {
+    /// Messages, in order.
+    Publications { source: SourceId, publications: Vec<Publication> },
+    /// After all that: close every connection, then end and say so.
     Stop(oneshot::Sender<()>),
+}
+
+/// The inner ends of an [`Entrance`].
+pub(super) struct Inside {
+    pub(super) control: mpsc::Receiver<Control>,
+    pub(super) publications: mpsc::Receiver<FromInside>,
 }
 
 /// Where sources come from. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Entrance {
-    sender: mpsc::Sender<FromInside>,
+    control: mpsc::Sender<Control>,
+    publications: mpsc::Sender<FromInside>,
     next_source: Arc<AtomicU32>,
 }
 
@@ -65,7 +80,7 @@ pub struct Entrance {
 #[derive(Debug, Clone)]
 pub struct Source {
     id: SourceId,
-    sender: mpsc::Sender<FromInside>,
+    publications: mpsc::Sender<FromInside>,
 }
 
 /// The answers to what a [`Source`] published. At most one per publication, so it is bounded by what the source
@@ -74,10 +89,12 @@ pub struct Source {
 pub struct Acceptances(mpsc::UnboundedReceiver<Accepted>);
 
 impl Entrance {
-    /// An entrance for at most `batches` waiting batches, and its inner end.
-    pub(super) fn new(batches: usize) -> (Entrance, mpsc::Receiver<FromInside>) {
-        let (sender, receiver) = mpsc::channel(batches);
-        (Entrance { sender, next_source: Arc::new(AtomicU32::new(0)) }, receiver)
+    /// An entrance for at most `batches` waiting batches, and its inner ends.
+    pub(super) fn new(batches: usize) -> (Entrance, Inside) {
+        let (control, inner_control) = mpsc::channel(CONTROLS_WAITING);
+        let (publications, inner_publications) = mpsc::channel(batches);
+        let entrance = Entrance { control, publications, next_source: Arc::default() };
+        (entrance, Inside { control: inner_control, publications: inner_publications })
     }
 
     /// A new source.
@@ -87,9 +104,8 @@ impl Entrance {
     pub async fn source(&self) -> Result<(Source, Acceptances), Stopped> {
         let id = SourceId(self.next_source.fetch_add(1, Ordering::Relaxed));
         let (answers, receiver) = mpsc::unbounded_channel();
-        let register = FromInside::Register { source: id, answers };
-        self.sender.send(register).await.map_err(|_| Stopped)?;
-        Ok((Source { id, sender: self.sender.clone() }, Acceptances(receiver)))
+        self.control(Control::Register { source: id, answers }).await?;
+        Ok((Source { id, publications: self.publications.clone() }, Acceptances(receiver)))
     }
 
     /// Tells the broker what is known of clocks from now on.
@@ -97,7 +113,7 @@ impl Entrance {
     /// # Errors
     /// When the broker has stopped.
     pub async fn learn_clock(&self, boots: Boots) -> Result<(), Stopped> {
-        self.sender.send(FromInside::Clock(boots)).await.map_err(|_| Stopped)
+        self.control(Control::Clock(boots)).await
     }
 
     /// Waits until the owner has heard this: a sign of life.
@@ -105,26 +121,29 @@ impl Entrance {
     /// # Errors
     /// When the broker has stopped.
     pub async fn ping(&self) -> Result<(), Stopped> {
-        self.ask(FromInside::Ping).await
+        let (answer, answered) = oneshot::channel();
+        self.control(Control::Ping(answer)).await?;
+        answered.await.map_err(|_| Stopped)
     }
 
-    /// Closes every connection and ends the owner; returns when it has ended.
+    /// Closes every connection, once all that was published before is dealt with, and ends the owner; returns
+    /// when it has ended.
     ///
     /// # Errors
     /// When it had stopped before.
     pub async fn stop(&self) -> Result<(), Stopped> {
-        self.ask(FromInside::Stop).await
+        let (answer, answered) = oneshot::channel();
+        self.publications.send(FromInside::Stop(answer)).await.map_err(|_| Stopped)?;
+        answered.await.map_err(|_| Stopped)
     }
 
     /// Waits until the owner has ended, in whatever way.
     pub async fn ended(&self) {
-        self.sender.closed().await;
+        self.control.closed().await;
     }
 
-    async fn ask(&self, question: impl FnOnce(oneshot::Sender<()>) -> FromInside) -> Result<(), Stopped> {
-        let (answer, answered) = oneshot::channel();
-        self.sender.send(question(answer)).await.map_err(|_| Stopped)?;
-        answered.await.map_err(|_| Stopped)
+    async fn control(&self, control: Control) -> Result<(), Stopped> {
+        self.control.send(control).await.map_err(|_| Stopped)
     }
 }
 
@@ -135,7 +154,7 @@ impl Source {
     /// When the broker has stopped.
     pub async fn publish(&self, publications: Vec<Publication>) -> Result<(), Stopped> {
         let batch = FromInside::Publications { source: self.id, publications };
-        self.sender.send(batch).await.map_err(|_| Stopped)
+        self.publications.send(batch).await.map_err(|_| Stopped)
     }
 
     /// Hands messages over, in order, if there is room now.
@@ -145,9 +164,9 @@ impl Source {
     /// tries again.
     pub fn try_publish(&self, publications: Vec<Publication>) -> Result<(), Vec<Publication>> {
         let batch = FromInside::Publications { source: self.id, publications };
-        self.sender.try_send(batch).map_err(|error| match error.into_inner() {
+        self.publications.try_send(batch).map_err(|error| match error.into_inner() {
             FromInside::Publications { publications, .. } => publications,
-            _ => Vec::new(),
+            FromInside::Stop(_) => Vec::new(),
         })
     }
 }

@@ -23,6 +23,8 @@ mod listener;
 mod outbox;
 mod owner;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod writer;
 

@@ -2,7 +2,8 @@
 //!
 //! A round takes everything that waits at its start, up to a bound; each connection gets at most one hand-over and
 //! the journal one batch. Quiet, a message costs one wake-up here; busy, hundreds share one. The owner never waits
-//! for a connection. When the journal is behind, connections are not heard until it caught up, but the journal is.
+//! for a connection. When the journal is behind, nobody who publishes is heard until it has caught up; the journal
+//! itself, and whoever asks for a sign of life, always is.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -11,7 +12,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::inbox::{Accepted, Batch, Entrance, FromInside, Inbox, Publication};
+use super::inbox::{Accepted, Batch, Control, Entrance, FromInside, Inbox, Inside, Publication};
 use super::journal_link::JournalLink;
 use super::links::Links;
 use super::listener::Reception;
@@ -20,6 +21,7 @@ use super::timer::Timer;
 use super::{Clock, Observer};
 use crate::broker::{Broker, CloseReason, Input, Output, SourceId};
 use crate::disk::JournalStopped;
+use crate::durable::JournalHealth;
 use crate::limits::{INBOX_BATCHES, UNCOMMITTED_BYTES};
 use crate::time::Moment;
 
@@ -71,6 +73,7 @@ struct Owner {
     outputs: Vec<Output>,
     timer: Timer,
     waiting: Waiting,
+    journal_health: JournalHealth,
     /// Told when the last connection is gone.
     stopping: Option<oneshot::Sender<()>>,
 }
@@ -78,10 +81,11 @@ struct Owner {
 /// The receiving ends, and what was taken from them for this round.
 struct Waiting {
     connections: mpsc::Receiver<Batch>,
-    inside: mpsc::Receiver<FromInside>,
-    batches: Vec<Batch>,
-    insiders: Vec<FromInside>,
+    inside: Inside,
     replies: Vec<Input>,
+    controls: Vec<Control>,
+    insiders: Vec<FromInside>,
+    batches: Vec<Batch>,
 }
 
 /// Starts the owner. Its task ends after [`Entrance::stop`], or when the journal has ended.
@@ -91,8 +95,14 @@ pub fn start(parts: OwnerParts) -> OwnerHandle {
     let (entrance, inside) = Entrance::new(INBOX_BATCHES);
     let handle = OwnerHandle { entrance, reception: Reception::new(inbox) };
     let OwnerParts { broker, outputs, journal, clock, observer } = parts;
-    let waiting =
-        Waiting { connections, inside, batches: Vec::new(), insiders: Vec::new(), replies: Vec::new() };
+    let waiting = Waiting {
+        connections,
+        inside,
+        replies: Vec::new(),
+        controls: Vec::new(),
+        insiders: Vec::new(),
+        batches: Vec::new(),
+    };
     let owner = Owner {
         broker,
         journal,
@@ -103,6 +113,7 @@ pub fn start(parts: OwnerParts) -> OwnerHandle {
         outputs,
         timer: Timer::default(),
         waiting,
+        journal_health: JournalHealth::default(),
         stopping: None,
     };
     tokio::spawn(owner.run(handle.clone()));
@@ -120,7 +131,7 @@ impl Owner {
                 break;
             }
             self.timer.arm(self.broker.next_timeout(), || (self.clock)().monotonic);
-            let hears = self.hears_connections();
+            let hears = self.hears_publishers();
             let Owner { waiting, journal, timer, .. } = &mut self;
             let something_waits = async {
                 let mut answers = pin!(journal.next());
@@ -137,18 +148,28 @@ impl Owner {
         }
     }
 
-    /// Durable publishers wait for the disk, not for memory.
-    fn hears_connections(&self) -> bool {
-        !self.journal.is_behind() && self.broker.uncommitted_bytes() < UNCOMMITTED_BYTES
+    /// Publishers wait for the disk, not for memory. While it takes nothing at all, the broker keeps nothing
+    /// either: it withholds acknowledgements, and the others go on.
+    fn hears_publishers(&self) -> bool {
+        let behind = self.journal.is_behind() || self.broker.uncommitted_bytes() >= UNCOMMITTED_BYTES;
+        !behind || self.journal_health == JournalHealth::Dead
     }
 
     fn round(&mut self) {
         let now = (self.clock)();
         let mut replies = std::mem::take(&mut self.waiting.replies);
         for reply in replies.drain(..) {
+            if let Input::Health(health) = reply {
+                self.journal_health = health;
+            }
             self.handle(now, reply);
         }
         self.waiting.replies = replies;
+        let mut controls = std::mem::take(&mut self.waiting.controls);
+        for control in controls.drain(..) {
+            self.obey(control);
+        }
+        self.waiting.controls = controls;
         let mut insiders = std::mem::take(&mut self.waiting.insiders);
         for from_inside in insiders.drain(..) {
             self.take_from_inside(now, from_inside);
@@ -161,6 +182,19 @@ impl Owner {
         self.waiting.batches = batches;
         if self.broker.next_timeout().is_some_and(|due| due <= now.monotonic) {
             self.handle(now, Input::Timeout);
+        }
+    }
+
+    fn obey(&mut self, control: Control) {
+        match control {
+            Control::Register { source, answers } => {
+                self.sources.insert(source, answers);
+            }
+            Control::Clock(boots) => self.broker.learn_clock(boots),
+            Control::Ping(answer) => {
+                // Who asked may have lost patience.
+                let _ = answer.send(());
+            }
         }
     }
 
@@ -185,18 +219,11 @@ impl Owner {
 
     fn take_from_inside(&mut self, now: Moment, from_inside: FromInside) {
         match from_inside {
-            FromInside::Register { source, answers } => {
-                self.sources.insert(source, answers);
-            }
             FromInside::Publications { source, publications } => {
                 for publication in publications {
                     let Publication { token, message, relay, urgency } = publication;
                     self.handle(now, Input::Ingest { source, token, message, relay, urgency });
                 }
-            }
-            FromInside::Clock(boots) => self.broker.learn_clock(boots),
-            FromInside::Ping(answer) => {
-                let _ = answer.send(());
             }
             FromInside::Stop(stopped) => {
                 self.stopping = Some(stopped);
@@ -245,17 +272,20 @@ impl Waiting {
         context: &mut Context<'_>,
         answers: Pin<&mut impl Future<Output = Result<Vec<Input>, JournalStopped>>>,
         timer: &mut Timer,
-        hears_connections: bool,
+        hears_publishers: bool,
     ) -> Poll<Result<(), JournalStopped>> {
         let mut ready = timer.poll(context).is_ready();
         if let Poll::Ready(replies) = answers.poll(context) {
             self.replies.extend(replies?);
             ready = true;
         }
-        ready |= self.inside.poll_recv_many(context, &mut self.insiders, ROUND_BATCHES).is_ready();
-        if hears_connections {
+        if hears_publishers {
             ready |= self.connections.poll_recv_many(context, &mut self.batches, ROUND_BATCHES).is_ready();
+            let publications = &mut self.inside.publications;
+            ready |= publications.poll_recv_many(context, &mut self.insiders, ROUND_BATCHES).is_ready();
         }
+        // Taken after the publications and dealt with before them: a source is known before it publishes.
+        ready |= self.inside.control.poll_recv_many(context, &mut self.controls, ROUND_BATCHES).is_ready();
         if ready { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }

@@ -1,8 +1,11 @@
 //! From a socket's bytes to packets, whatever way they are split. Never judges a packet.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::buffers;
@@ -10,17 +13,6 @@ use crate::mqtt::{DecodeError, Decoder, Packet, ProtocolVersion};
 
 /// A rest of at most this many bytes is copied to the front of what is read next, in exact size.
 const SMALL_REST_BYTES: usize = 4096;
-
-/// What a read brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arrived {
-    /// So many bytes.
-    Bytes(usize),
-    /// Nothing yet.
-    Nothing,
-    /// The other side closed its direction.
-    End,
-}
 
 /// The bytes of a connection that are not packets yet.
 #[derive(Debug)]
@@ -44,17 +36,23 @@ impl Reader {
         self.decoder.set_max_packet_bytes(max_packet_bytes);
     }
 
-    /// Reads once from a socket that was said to be readable.
-    pub(super) fn read(&mut self, stream: &TcpStream) -> io::Result<Arrived> {
-        buffers::with_scratch(|scratch| match stream.try_read(scratch) {
-            Ok(0) => Ok(Arrived::End),
-            Ok(count) => {
-                self.append(scratch.get(..count).unwrap_or_default());
-                Ok(Arrived::Bytes(count))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Arrived::Nothing),
-            Err(error) => Err(error),
-        })
+    /// Reads once, when there is something; how many bytes that was, 0 at the end of the stream.
+    pub(super) fn poll_read(
+        &mut self,
+        stream: &mut TcpStream,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        poll_into_scratch(stream, context, |bytes| self.append(bytes))
+    }
+
+    /// Reads once and throws away what came.
+    pub(super) fn poll_discard(stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        poll_into_scratch(stream, context, |_| ())
+    }
+
+    /// How many bytes are not packets yet.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending.len()
     }
 
     /// The next whole packet.
@@ -77,4 +75,19 @@ impl Reader {
             self.pending.extend_from_slice(bytes);
         }
     }
+}
+
+/// `poll_read` and not `try_read`: it knows that a read which did not fill the buffer has emptied the socket, and
+/// saves the second read that would only say so.
+fn poll_into_scratch(
+    stream: &mut TcpStream,
+    context: &mut Context<'_>,
+    take: impl FnOnce(&[u8]),
+) -> Poll<io::Result<usize>> {
+    buffers::with_scratch(|scratch| {
+        let mut buffer = ReadBuf::new(scratch);
+        ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
+        take(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
 }

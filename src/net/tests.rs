@@ -1,0 +1,287 @@
+//! The driver over real sockets: bytes in and out, pressure back to the socket, ends of all kinds.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use super::inbox::{Batch, Inbox};
+use super::outbox::{Outbox, Outgoing};
+use super::writer::Writer;
+use super::*;
+use crate::broker::{Broker, CloseReason, ConnectionId, Input, PublishFrame};
+use crate::clock::Clock as SystemClock;
+use crate::disk::{self, FileDisk};
+use crate::journal::{Journal, Options, Writer as JournalWriter};
+use crate::limits::Limits;
+use crate::mqtt::{Packet, PacketIdentifier, ProtocolVersion};
+use crate::route::Json;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A broker over TCP, its journal in a folder of its own.
+struct Rig {
+    owner: OwnerHandle,
+    listener: Listener,
+    dropped: Arc<AtomicU64>,
+    _folder: TempDir,
+}
+
+/// Counts what is dropped.
+struct Drops(Arc<AtomicU64>);
+
+impl Observer for Drops {
+    fn event(&mut self, event: Event) {
+        if let Event::Dropped { count, .. } = event {
+            self.0.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Rig {
+    async fn start(limits: Limits) -> Rig {
+        let folder = tempfile::tempdir().unwrap();
+        let clock: Clock = {
+            let clock = SystemClock::system();
+            Arc::new(move || clock.now())
+        };
+        let disk = FileDisk::open(folder.path()).unwrap();
+        let (journal, _) = Journal::open(disk, Options::new(1 << 26, 1), clock()).unwrap();
+        let thread = disk::start(journal, Arc::clone(&clock), Box::new(|_| ())).unwrap();
+        let journal = JournalLink::new(thread.handle.client(JournalWriter::BROKER).await.unwrap());
+        let broker = Broker::new(limits.clone(), Arc::new(Json));
+        let dropped = Arc::new(AtomicU64::new(0));
+        let observer = Box::new(Drops(Arc::clone(&dropped)));
+        let owner = start(OwnerParts { broker, outputs: Vec::new(), journal, clock, observer });
+        let settings = ListenerSettings { address: loopback(), allow_anonymous: false, limits };
+        let listener = owner.reception().listen(settings).unwrap();
+        Rig { owner, listener, dropped, _folder: folder }
+    }
+
+    async fn open(&self) -> TcpStream {
+        TcpStream::connect(self.listener.address()).await.unwrap()
+    }
+
+    /// A client of 3.1.1 that was accepted.
+    async fn client(&self, client_id: u8) -> TcpStream {
+        let mut stream = self.open().await;
+        let connect = [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, 1, client_id];
+        stream.write_all(&connect).await.unwrap();
+        assert_eq!(read(&mut stream, 4).await, [0x20, 2, 0, 0]);
+        stream
+    }
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+async fn read(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    timeout(PATIENCE, stream.read_exact(&mut bytes)).await.expect("nothing came").unwrap();
+    bytes
+}
+
+/// Reads until the other side closes.
+async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("it was not closed") {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+    }
+    bytes
+}
+
+async fn is_served(stream: &mut TcpStream) {
+    stream.write_all(&[0xC0, 0]).await.unwrap();
+    assert_eq!(read(stream, 2).await, [0xD0, 0]);
+}
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let (ours, accepted) =
+        tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    (ours.unwrap(), accepted.unwrap().0)
+}
+
+#[tokio::test]
+async fn what_is_written_arrives_in_order_whatever_its_size_and_however_the_socket_takes_it() {
+    let (ours, mut theirs) = pair().await;
+    let mut expected = BytesMut::new();
+    let mut writer = Writer::default();
+    for number in 1..=60_u16 {
+        let size = if number % 3 == 0 { 200_000 } else { 20 };
+        let mut bytes = vec![b'x'; size];
+        bytes[0] = 0x32;
+        bytes[5..7].fill(0);
+        let frame = PublishFrame {
+            bytes: Bytes::from(bytes.clone()),
+            packet_identifier_at: Some(5),
+            message_expiry_at: None,
+        };
+        let dup = number % 2 == 0;
+        writer.put_publish(&frame, PacketIdentifier::new(number), dup);
+        writer.put(&Packet::PingResp, ProtocolVersion::V5).unwrap();
+        bytes[0] |= if dup { 8 } else { 0 };
+        bytes[5..7].copy_from_slice(&number.to_be_bytes());
+        expected.extend_from_slice(&bytes);
+        expected.extend_from_slice(&[0xD0, 0]);
+    }
+    assert_eq!(writer.waiting_bytes(), expected.len());
+    let length = expected.len();
+    let reading = tokio::spawn(async move { read(&mut theirs, length).await });
+    let mut written = 0;
+    while writer.waiting_bytes() > 0 {
+        ours.writable().await.unwrap();
+        written += writer.write(&ours).unwrap();
+    }
+    assert_eq!(written, expected.len());
+    assert!(reading.await.unwrap() == expected, "every byte is in its place");
+}
+
+#[tokio::test]
+async fn what_is_handed_over_is_taken_at_once_and_in_order() {
+    let outbox = Outbox::default();
+    let mut staged = vec![Outgoing::Packet(Packet::PingReq)];
+    outbox.hand_over(&mut staged);
+    assert!(staged.is_empty());
+    staged.push(Outgoing::Close(CloseReason::Lost));
+    outbox.hand_over(&mut staged);
+    outbox.abandon();
+    let mut taken = Vec::new();
+    let more = std::future::poll_fn(|context| outbox.poll_take(context, &mut taken)).await;
+    assert!(more && matches!(taken[..], [Outgoing::Packet(_), Outgoing::Close(_)]), "{taken:?}");
+    taken.clear();
+    let more = std::future::poll_fn(|context| outbox.poll_take(context, &mut taken)).await;
+    assert!(!more && taken.is_empty(), "the broker has stopped");
+}
+
+#[tokio::test]
+async fn the_broker_hears_of_the_end_of_a_connection_even_when_its_inbox_is_full() {
+    let (inbox, mut batches) = Inbox::new(1);
+    inbox.send(Batch { opened: None, inputs: Vec::new() }).await.unwrap();
+    inbox.closed(ConnectionId(7));
+    assert!(batches.recv().await.unwrap().inputs.is_empty());
+    let inputs = batches.recv().await.unwrap().inputs;
+    assert!(matches!(inputs[..], [Input::Closed { connection: ConnectionId(7) }]), "{inputs:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_never_says_connect_is_closed() {
+    let rig = Rig::start(Limits::default()).await;
+    let (mut silent, mut slow) = (rig.open().await, rig.open().await);
+    slow.write_all(&[0x10, 13, 0, 4, b'M']).await.unwrap();
+    assert!(read_to_end(&mut silent).await.is_empty());
+    assert!(read_to_end(&mut slow).await.is_empty());
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_are_refused_until_one_leaves() {
+    let rig = Rig::start(Limits { max_connections: 2, ..Limits::default() }).await;
+    let (first, mut second) = (rig.client(b'1').await, rig.client(b'2').await);
+    assert!(read_to_end(&mut rig.open().await).await.is_empty());
+    assert_eq!(rig.owner.reception().counters().connections_refused(), 1);
+    is_served(&mut second).await;
+    drop(first);
+    // Its place is free when its task has ended, which nobody tells.
+    let admitted = async {
+        loop {
+            let mut stream = rig.open().await;
+            let connect = [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, 1, b'3'];
+            let answered =
+                stream.write_all(&connect).await.is_ok() && stream.read_exact(&mut [0; 4]).await.is_ok();
+            if answered {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, admitted).await.expect("a place becomes free");
+}
+
+/// Section 4.13 does not oblige a server to buffer for who does not read: it is not read from either.
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answers_is_not_read_from_and_harms_nobody() {
+    let limits = Limits { max_outbox_bytes: 10_000, ..Limits::default() };
+    let rig = Rig::start(limits).await;
+    let (mut greedy, mut other) = (rig.client(b'g').await, rig.client(b'o').await);
+    let pings = [0xC0, 0].repeat(8192);
+    let mut sent = 0;
+    // Until nothing is taken for a while: what the kernel holds for both sides, and a little more here.
+    while let Ok(Ok(count)) = timeout(Duration::from_millis(500), greedy.write(&pings)).await {
+        sent += count;
+        assert!(sent < 200_000_000, "it is read without end");
+    }
+    is_served(&mut other).await;
+    assert_eq!(read(&mut greedy, sent / 2 * 2).await, [0xD0, 0].repeat(sent / 2), "no answer is lost");
+    if sent % 2 == 1 {
+        greedy.write_all(&[0]).await.unwrap();
+        read(&mut greedy, 2).await;
+    }
+    is_served(&mut greedy).await;
+}
+
+#[tokio::test]
+async fn a_subscriber_that_does_not_read_loses_qos_0_and_harms_nobody() {
+    let limits = Limits { max_outbox_bytes: 50_000, ..Limits::default() };
+    let rig = Rig::start(limits).await;
+    let (mut stuck, mut publisher) = (rig.client(b's').await, rig.client(b'p').await);
+    let mut reader = rig.client(b'r').await;
+    for subscriber in [&mut stuck, &mut reader] {
+        subscriber.write_all(&[0x82, 6, 0, 1, 0, 1, b'a', 0]).await.unwrap();
+        assert_eq!(read(subscriber, 5).await, [0x90, 3, 0, 1, 0]);
+    }
+    // Far more than what the kernel holds for one socket.
+    let message = [&[0x30, 0xA3, 0x9C, 0x01, 0, 1, b'a'][..], &[b'x'; 20_000]].concat();
+    let messages = 2_000;
+    let reading = tokio::spawn(async move {
+        for _ in 0..messages {
+            assert_eq!(read(&mut reader, 20_007).await[..7], [0x30, 0xA3, 0x9C, 0x01, 0, 1, b'a']);
+        }
+    });
+    for _ in 0..messages {
+        // Not faster than the reader that reads: it must not lose anything.
+        publisher.write_all(&[&message[..], &[0xC0, 0]].concat()).await.unwrap();
+        assert_eq!(read(&mut publisher, 2).await, [0xD0, 0]);
+    }
+    reading.await.unwrap();
+    is_served(&mut publisher).await;
+    assert!(rig.dropped.load(Ordering::Relaxed) > 0, "what it lost is counted");
+}
+
+#[tokio::test]
+async fn a_stopping_broker_says_goodbye_to_clients_of_5_and_closes_all() {
+    let rig = Rig::start(Limits::default()).await;
+    let mut old = rig.client(b'o').await;
+    let mut new = rig.open().await;
+    new.write_all(&[0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 0, 0, 0, 1, b'n']).await.unwrap();
+    let connack = read(&mut new, 2).await;
+    read(&mut new, usize::from(connack[1])).await;
+    let entrance = rig.owner.entrance().clone();
+    entrance.ping().await.unwrap();
+    let stopping = tokio::spawn(async move { entrance.stop().await });
+    assert!(read_to_end(&mut old).await.is_empty(), "3.1.1 has no DISCONNECT from the server");
+    assert_eq!(read_to_end(&mut new).await[..3], [0xE0, 2, 0x8B], "Server shutting down");
+    drop((old, new));
+    timeout(PATIENCE, stopping).await.expect("it ends").unwrap().unwrap();
+    assert_eq!(rig.owner.entrance().ping().await, Err(Stopped));
+    timeout(PATIENCE, rig.owner.entrance().ended()).await.expect("it has ended");
+}
+
+#[tokio::test]
+async fn a_listener_that_is_open_to_others_has_to_be_allowed() {
+    let rig = Rig::start(Limits::default()).await;
+    let open = |allow_anonymous| {
+        let address = SocketAddr::from(([0, 0, 0, 0], 0));
+        rig.owner.reception().listen(ListenerSettings { address, allow_anonymous, limits: Limits::default() })
+    };
+    assert!(matches!(open(false), Err(ListenError::NotAllowed(_))));
+    assert!(open(true).is_ok());
+}
