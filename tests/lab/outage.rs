@@ -26,7 +26,6 @@ enum Kill {
 }
 
 #[test]
-#[ignore = "the gateway is not assembled yet: cargo test --test lab -- --ignored"]
 fn an_upstream_that_is_gone_for_a_while_gets_everything_accepted_although_the_gateway_was_killed() {
     if has("mosquitto") && has("setpriv") {
         Scene::new(None).play(Kill::WhileQuiet);
@@ -34,7 +33,6 @@ fn an_upstream_that_is_gone_for_a_while_gets_everything_accepted_although_the_ga
 }
 
 #[test]
-#[ignore = "the gateway is not assembled yet: cargo test --test lab -- --ignored"]
 fn a_kill_in_the_flow_costs_at_most_the_uncommitted_tail() {
     if has("mosquitto") && has("setpriv") {
         Scene::new(None).play(Kill::WhileReadingsFlow);
@@ -42,7 +40,6 @@ fn a_kill_in_the_flow_costs_at_most_the_uncommitted_tail() {
 }
 
 #[test]
-#[ignore = "the gateway is not assembled yet: cargo test --test lab -- --ignored"]
 fn a_black_hole_costs_nothing_that_was_accepted() {
     if has("mosquitto") && has("setpriv") && has("ip") && has("iptables") && is_root() {
         Scene::new(Some(Namespace::new())).play(Kill::WhileQuiet);
@@ -50,7 +47,6 @@ fn a_black_hole_costs_nothing_that_was_accepted() {
 }
 
 #[test]
-#[ignore = "the gateway is not assembled yet: cargo test --test lab -- --ignored"]
 fn in_a_black_hole_a_kill_in_the_flow_costs_at_most_the_uncommitted_tail() {
     if has("mosquitto") && has("setpriv") && has("ip") && has("iptables") && is_root() {
         Scene::new(Some(Namespace::new())).play(Kill::WhileReadingsFlow);
