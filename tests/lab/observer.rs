@@ -1,6 +1,7 @@
 //! A client that we did not write, on the cloud's side: what it sees has arrived.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -24,6 +25,18 @@ struct Arrivals {
     subscribed: bool,
 }
 
+impl Arrivals {
+    /// What comes with DUP and is here already was sent twice by the cloud, not to it.
+    fn take(&mut self, reading: Option<Reading>, dup: bool) {
+        let Some(reading) = reading else { return };
+        if dup && self.readings.contains(&reading) {
+            self.repeated_by_cloud += 1;
+        } else {
+            self.readings.push(reading);
+        }
+    }
+}
+
 /// A persistent subscriber at the cloud's broker; it comes back whenever that does.
 pub struct Observer {
     shared: Arc<(Mutex<Arrivals>, Condvar)>,
@@ -43,12 +56,8 @@ impl Observer {
                 let (arrivals, changed) = &*shared;
                 match event {
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
-                        let mut arrivals = arrivals.lock().unwrap();
-                        if publish.dup {
-                            arrivals.repeated_by_cloud += 1;
-                        } else {
-                            arrivals.readings.extend(parse(&publish.topic, &publish.payload));
-                        }
+                        let reading = parse(&publish.topic, &publish.payload);
+                        arrivals.lock().unwrap().take(reading, publish.dup);
                     }
                     Ok(Event::Incoming(Packet::SubAck(_))) => arrivals.lock().unwrap().subscribed = true,
                     Ok(_) => {}
@@ -59,15 +68,16 @@ impl Observer {
             }
         });
         let observer = Observer { shared };
-        observer.wait("the observer's subscription", |arrivals| arrivals.subscribed);
+        observer.wait("the observer's subscription", |arrivals| {
+            if arrivals.subscribed { Vec::new() } else { vec!["SUBACK"] }
+        });
         observer
     }
 
     /// Waits until every one of these has arrived.
     pub fn wait_for_all(&self, expected: &[Reading]) {
-        self.wait("everything accepted to arrive", |arrivals| {
-            missing(expected, &arrivals.readings).is_empty()
-        });
+        let is_missing = |arrivals: &Arrivals| missing(expected, &arrivals.readings);
+        self.wait("everything accepted to arrive", is_missing);
     }
 
     /// What has arrived, in order.
@@ -79,17 +89,18 @@ impl Observer {
         self.shared.0.lock().unwrap().repeated_by_cloud
     }
 
-    fn wait(&self, what: &str, mut is_there: impl FnMut(&Arrivals) -> bool) {
+    /// Waits until nothing is lacking.
+    fn wait<T: Debug>(&self, what: &str, lacking: impl Fn(&Arrivals) -> Vec<T>) {
         let (arrivals, changed) = &*self.shared;
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut arrivals = arrivals.lock().unwrap();
-        while !is_there(&arrivals) {
+        loop {
+            let lacking = lacking(&arrivals);
+            if lacking.is_empty() {
+                return;
+            }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero(),
-                "waited a minute in vain for {what}; {} arrived",
-                arrivals.readings.len()
-            );
+            assert!(!left.is_zero(), "waited a minute in vain for {what}: {lacking:?}");
             arrivals = changed.wait_timeout(arrivals, left).unwrap().0;
         }
     }

@@ -185,10 +185,7 @@ impl Scene {
             self.observer.repeated_by_cloud(),
             lost.len(),
         );
-        assert!(
-            self.accepted.len() as u64 >= READINGS * SENSORS as u64 * 8 / 10,
-            "hardly anything was accepted"
-        );
+        assert!(self.accepted.len() as u64 >= READINGS * SENSORS as u64 / 2, "hardly anything was accepted");
         assert!(lost.is_empty(), "lost: {lost:?}");
     }
 }
