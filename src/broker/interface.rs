@@ -158,7 +158,7 @@ pub enum Output {
         /// Whether somebody waits.
         urgency: Urgency,
         /// What.
-        record: Record,
+        record: Box<Record>,
     },
     /// Fetch deliveries from the journal.
     Load {

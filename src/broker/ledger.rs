@@ -107,6 +107,8 @@ impl Ledger {
             Some((last, sum)) if *last == ticket => *sum += bytes,
             _ => self.uncommitted.push_back((ticket, bytes)),
         }
+        // Boxed: every other output is small, and they are many.
+        let record = Box::new(record);
         turn.out.push(Output::Append { ticket, urgency, record });
         ticket
     }

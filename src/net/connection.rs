@@ -27,8 +27,6 @@ use crate::mqtt::{
     ConnAck, ConnAckProperties, DecodeError, Decoder, Disconnect, Packet, ProtocolVersion, ReasonCode,
 };
 
-/// How large a packet is, as a guess for the size of a batch.
-const USUAL_PACKET_BYTES: usize = 48;
 /// How long a connection may take to end when the gateway stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -286,9 +284,10 @@ impl Connection {
     /// Hands everything that was read to the broker, a batch at a time, and with it what was written.
     async fn hand_over_rest(&mut self) -> Result<(), End> {
         loop {
-            let mut inputs = Vec::with_capacity(self.expected_packets());
+            let mut inputs = self.shared.inbox.spare().take();
             let more = self.decode_into(&mut inputs);
             if inputs.is_empty() {
+                self.shared.inbox.spare().give_back(inputs);
                 return Ok(());
             }
             if let Some(written) = self.report_written() {
@@ -299,11 +298,6 @@ impl Connection {
                 return Ok(());
             }
         }
-    }
-
-    /// About how many packets wait to be decoded.
-    fn expected_packets(&self) -> usize {
-        (self.reader.pending_bytes() / USUAL_PACKET_BYTES).clamp(1, BATCH_PACKETS)
     }
 
     /// Decodes up to a batch of packets; whether there may be more.

@@ -2,8 +2,8 @@
 //!
 //! They are two so that a client that floods the broker cannot crowd out a sensor. Never holds a message itself.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -13,6 +13,9 @@ use crate::durable::{Boots, DropReason, Message, Urgency};
 
 /// Questions to the owner that wait: they are few, and asked by those who wait for the answer.
 const CONTROLS_WAITING: usize = 16;
+
+/// Vectors kept for the batches of connections.
+const SPARE_VECTORS: usize = 16;
 
 /// The broker's owner task has ended: the gateway stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -187,32 +190,67 @@ pub(super) struct Batch {
     pub(super) inputs: Vec<Input>,
 }
 
+/// Vectors of batches that were dealt with, to be used again: they are made on one thread and emptied on another,
+/// which allocators do not like.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SpareInputs(Arc<Mutex<Vec<Vec<Input>>>>);
+
+impl SpareInputs {
+    /// An empty vector.
+    pub(super) fn take(&self) -> Vec<Input> {
+        self.spare().pop().unwrap_or_default()
+    }
+
+    /// Takes back a vector.
+    pub(super) fn give_back(&self, mut inputs: Vec<Input>) {
+        inputs.clear();
+        let mut spare = self.spare();
+        if spare.len() < SPARE_VECTORS {
+            spare.push(inputs);
+        }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Vec<Input>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The way in for connections. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Inbox(mpsc::Sender<Batch>);
+pub(super) struct Inbox {
+    batches: mpsc::Sender<Batch>,
+    spare: SpareInputs,
+}
 
 impl Inbox {
     /// An inbox for at most `batches` waiting batches, and its inner end.
     pub(super) fn new(batches: usize) -> (Inbox, mpsc::Receiver<Batch>) {
         let (sender, receiver) = mpsc::channel(batches);
-        (Inbox(sender), receiver)
+        (Inbox { batches: sender, spare: SpareInputs::default() }, receiver)
+    }
+
+    /// Where vectors for batches come from and go back to.
+    pub(super) const fn spare(&self) -> &SpareInputs {
+        &self.spare
     }
 
     /// Hands a batch over, waiting for room.
     pub(super) async fn send(&self, batch: Batch) -> Result<(), Stopped> {
         // Almost always there is room: no future is built then.
-        match self.0.try_send(batch) {
+        match self.batches.try_send(batch) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Stopped),
-            Err(mpsc::error::TrySendError::Full(batch)) => self.0.send(batch).await.map_err(|_| Stopped),
+            Err(mpsc::error::TrySendError::Full(batch)) => {
+                self.batches.send(batch).await.map_err(|_| Stopped)
+            }
         }
     }
 
     /// Says that a connection is gone, now or, when there is no room, as soon as there is.
     pub(super) fn closed(&self, connection: ConnectionId) {
         let batch = Batch { opened: None, inputs: vec![Input::Closed { connection }] };
-        if let Err(mpsc::error::TrySendError::Full(batch)) = self.0.try_send(batch) {
-            let sender = self.0.clone();
+        if let Err(mpsc::error::TrySendError::Full(batch)) = self.batches.try_send(batch) {
+            let sender = self.batches.clone();
             tokio::spawn(async move { sender.send(batch).await });
         }
     }

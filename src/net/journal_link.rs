@@ -31,7 +31,7 @@ impl JournalLink {
     /// Takes `Append` and `Load` outputs.
     pub(super) fn stage(&mut self, output: Output) {
         match output {
-            Output::Append { ticket, urgency, record } => self.stage_record((ticket, urgency, record)),
+            Output::Append { ticket, urgency, record } => self.stage_record((ticket, urgency, *record)),
             Output::Load { consumer, after, max_messages, max_bytes } => {
                 let load = Load { consumer, after, max_messages, max_bytes, committed_only: false };
                 self.staged.push_back(Staged::Load(load));

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use super::outbox::{Outbox, Outgoing};
+use super::outbox::{LARGE_ROOM, Outbox, Outgoing};
 use crate::broker::{CloseReason, ConnectionId};
 
 /// What waits for connections is handed over when it is this much, also within a round.
-const HAND_OVER_AT: usize = 4096;
+const HAND_OVER_AT: usize = LARGE_ROOM;
 
 /// The connections' identifiers are our own counter: they need no scattering against hostile choices.
 #[derive(Debug, Default)]

@@ -11,8 +11,10 @@ use std::task::{Context, Poll, Waker};
 use crate::broker::{CloseReason, PublishFrame};
 use crate::mqtt::{Packet, PacketIdentifier};
 
-/// Vectors with more room than this are given back when they are empty.
-const ROOM_KEPT: usize = 64;
+/// A vector with at most this much room is kept for the next hand-over...
+const SMALL_ROOM: usize = 64;
+/// ...one with at most this much if it was used well, and a larger one never.
+pub(super) const LARGE_ROOM: usize = 1024;
 
 /// One thing for a connection to do.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ struct Slot {
 impl Outbox {
     /// Hands over everything in `batch`, in order, and leaves it empty.
     pub(super) fn hand_over(&self, batch: &mut Vec<Outgoing>) {
+        let used = batch.len();
         let mut slot = self.slot();
         if slot.waiting.is_empty() {
             std::mem::swap(&mut slot.waiting, batch);
@@ -48,7 +51,7 @@ impl Outbox {
         }
         let waker = slot.waker.take();
         drop(slot);
-        give_back_room(batch);
+        give_back_room(batch, used);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -69,7 +72,7 @@ impl Outbox {
         debug_assert!(taken.is_empty(), "what was taken before is dealt with");
         let mut slot = self.slot();
         if !slot.waiting.is_empty() {
-            give_back_room(taken);
+            give_back_room(taken, slot.waiting.len());
             std::mem::swap(&mut slot.waiting, taken);
             return Poll::Ready(true);
         }
@@ -88,8 +91,10 @@ impl Outbox {
     }
 }
 
-fn give_back_room(vector: &mut Vec<Outgoing>) {
-    if vector.is_empty() && vector.capacity() > ROOM_KEPT {
+/// Drops an empty vector that is larger than what is needed, as `used` shows.
+fn give_back_room(vector: &mut Vec<Outgoing>, used: usize) {
+    let room = vector.capacity();
+    if room > LARGE_ROOM || (room > SMALL_ROOM && used < room / 8) {
         *vector = Vec::new();
     }
 }

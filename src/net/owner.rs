@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::inbox::{Accepted, Batch, Control, Entrance, FromInside, Inbox, Inside, Publication};
+use super::inbox::{Accepted, Batch, Control, Entrance, FromInside, Inbox, Inside, Publication, SpareInputs};
 use super::journal_link::JournalLink;
 use super::links::Links;
 use super::listener::Reception;
@@ -74,6 +74,7 @@ struct Owner {
     timer: Timer,
     waiting: Waiting,
     journal_health: JournalHealth,
+    spare_inputs: SpareInputs,
     /// Told when the last connection is gone.
     stopping: Option<oneshot::Sender<()>>,
 }
@@ -93,6 +94,7 @@ struct Waiting {
 pub fn start(parts: OwnerParts) -> OwnerHandle {
     let (inbox, connections) = Inbox::new(INBOX_BATCHES);
     let (entrance, inside) = Entrance::new(INBOX_BATCHES);
+    let spare_inputs = inbox.spare().clone();
     let handle = OwnerHandle { entrance, reception: Reception::new(inbox) };
     let OwnerParts { broker, outputs, journal, clock, observer } = parts;
     let waiting = Waiting {
@@ -114,6 +116,7 @@ pub fn start(parts: OwnerParts) -> OwnerHandle {
         timer: Timer::default(),
         waiting,
         journal_health: JournalHealth::default(),
+        spare_inputs,
         stopping: None,
     };
     tokio::spawn(owner.run(handle.clone()));
@@ -205,7 +208,8 @@ impl Owner {
                 self.links.stage(connection, Outgoing::Close(CloseReason::ShuttingDown));
             }
         }
-        for input in batch.inputs {
+        let mut inputs = batch.inputs;
+        for input in inputs.drain(..) {
             let closed = match &input {
                 Input::Closed { connection } => Some(*connection),
                 _ => None,
@@ -215,6 +219,7 @@ impl Owner {
                 self.links.remove(connection);
             }
         }
+        self.spare_inputs.give_back(inputs);
     }
 
     fn take_from_inside(&mut self, now: Moment, from_inside: FromInside) {

@@ -50,11 +50,6 @@ impl Reader {
         poll_into_scratch(stream, context, |_| ())
     }
 
-    /// How many bytes are not packets yet.
-    pub(super) fn pending_bytes(&self) -> usize {
-        self.pending.len()
-    }
-
     /// The next whole packet.
     pub(super) fn next_packet(&mut self) -> Result<Option<Packet>, DecodeError> {
         let packet = self.decoder.decode(&mut self.pending)?.map(|(packet, _)| packet);

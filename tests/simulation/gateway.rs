@@ -213,7 +213,9 @@ impl Gateway {
                     out.push(Effect::SendFrame(connection, patched(&frame, packet_identifier, dup)));
                 }
                 broker::Output::Close { connection, .. } => out.push(Effect::Close(connection)),
-                broker::Output::Append { ticket, urgency, record } => records.push((ticket, urgency, record)),
+                broker::Output::Append { ticket, urgency, record } => {
+                    records.push((ticket, urgency, *record))
+                }
                 broker::Output::Load { consumer, after, max_messages, max_bytes } => {
                     let load = Load { consumer, after, max_messages, max_bytes, committed_only: false };
                     self.append(now, Writer::BROKER, &mut records);

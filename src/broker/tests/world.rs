@@ -162,7 +162,7 @@ impl World {
                     self.inputs.push_back(Input::Closed { connection });
                 }
                 Output::Append { ticket, urgency, record } => {
-                    self.journal.take(ticket, urgency, record);
+                    self.journal.take(ticket, urgency, *record);
                     if self.commits {
                         self.journal.committed = ticket;
                         self.inputs.push_back(Input::Committed { ticket });
