@@ -47,6 +47,11 @@ impl Program {
         program
     }
 
+    /// Whether a line of the log so far contains `text`.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.log.lock().unwrap().contains(text)
+    }
+
     /// Waits for a log line that contains `text`.
     pub(crate) fn wait_for_line(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
