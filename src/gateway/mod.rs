@@ -33,7 +33,7 @@ use crate::broker::{Broker, Output};
 use crate::clock::Clock as SystemClock;
 use crate::config::Config;
 use crate::disk::{Clock, JournalHandle};
-use crate::durable::ConsumerId;
+use crate::durable::{ConsumerId, DropReason};
 use crate::journal::{Recovery, Writer};
 use crate::mqtt::TopicError;
 use crate::net::{self, JournalLink, OwnerHandle, OwnerParts, Stopped};
@@ -84,12 +84,22 @@ pub struct Gateway {
     presence: PresenceBoard,
     sensors: Vec<KeptSensor>,
     uplinks: Vec<KeptUplink>,
-    tasks: Vec<AbortHandle>,
+    _tasks: Tasks,
 }
 
-impl Drop for Gateway {
+/// Tasks that end with the gateway, also when it does not get as far as running.
+#[derive(Default)]
+struct Tasks(Vec<AbortHandle>);
+
+impl Tasks {
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.push(tokio::spawn(task).abort_handle());
+    }
+}
+
+impl Drop for Tasks {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in &self.0 {
             task.abort();
         }
     }
@@ -119,14 +129,17 @@ impl Gateway {
         let mut outputs = Vec::new();
         let (broker, consumers) = build_broker(config, &renderer, &opened.recovery, now, &mut outputs);
         let counters = Arc::new(BrokerCounters::default());
+        counters.count_dropped(DropReason::Damaged, opened.recovery.report.messages_lost());
         let client = journal.client(Writer::BROKER).await.map_err(|_| StartError::Stopped)?;
-        let owner = net::start(OwnerParts {
+        let mut tasks = Tasks::default();
+        let (owner, owner_task) = net::start(OwnerParts {
             broker,
             outputs,
             journal: JournalLink::new(client),
             clock: Arc::clone(&clock),
             observer: Box::new(BrokerObserver::start(Arc::clone(&counters))),
         });
+        tasks.0.push(owner_task);
         // Once it has answered, the journal has been told of new uplinks, before any of them appends.
         owner.entrance().ping().await?;
 
@@ -152,8 +165,8 @@ impl Gateway {
             Pulse { broker: owner.entrance().clone(), journal: journal.clone(), clock: Arc::clone(&clock) };
         let learning =
             clock_watch::learn(Arc::clone(&clock), boots, owner.entrance().clone(), journal.clone());
-        let supervising = tokio::spawn(supervisor::supervise(pulse));
-        let tasks = vec![supervising.abort_handle(), tokio::spawn(learning).abort_handle()];
+        tasks.spawn(learning);
+        tasks.spawn(supervisor::supervise(pulse));
         Ok(Gateway {
             config: config.clone(),
             started_at: now.monotonic,
@@ -167,7 +180,7 @@ impl Gateway {
             presence,
             sensors,
             uplinks,
-            tasks,
+            _tasks: tasks,
         })
     }
 

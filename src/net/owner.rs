@@ -11,6 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 use super::inbox::{Accepted, Batch, Control, Entrance, FromInside, Inbox, Inside, Publication, SpareInputs};
 use super::journal_link::JournalLink;
@@ -89,9 +90,8 @@ struct Waiting {
     batches: Vec<Batch>,
 }
 
-/// Starts the owner. Its task ends after [`Entrance::stop`], or when the journal has ended.
-#[must_use]
-pub fn start(parts: OwnerParts) -> OwnerHandle {
+/// Starts the owner. Its task ends after [`Entrance::stop`], when the journal has ended, or when it is aborted.
+pub fn start(parts: OwnerParts) -> (OwnerHandle, AbortHandle) {
     let (inbox, connections) = Inbox::new(INBOX_BATCHES);
     let (entrance, inside) = Entrance::new(INBOX_BATCHES);
     let spare_inputs = inbox.spare().clone();
@@ -119,8 +119,8 @@ pub fn start(parts: OwnerParts) -> OwnerHandle {
         spare_inputs,
         stopping: None,
     };
-    tokio::spawn(owner.run(handle.clone()));
-    handle
+    let task = tokio::spawn(owner.run(handle.clone())).abort_handle();
+    (handle, task)
 }
 
 impl Owner {

@@ -59,7 +59,7 @@ impl Rig {
         let broker = Broker::new(limits.clone(), Arc::new(Json));
         let dropped = Arc::new(AtomicU64::new(0));
         let observer = Box::new(Drops(Arc::clone(&dropped)));
-        let owner = start(OwnerParts { broker, outputs: Vec::new(), journal, clock, observer });
+        let (owner, _) = start(OwnerParts { broker, outputs: Vec::new(), journal, clock, observer });
         let settings = ListenerSettings { address: loopback(), allow_anonymous: false, limits };
         let listener = owner.reception().listen(settings).unwrap();
         Rig { owner, listener, dropped, _folder: folder }
