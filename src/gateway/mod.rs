@@ -6,6 +6,7 @@
 //!
 //! [`Gateway`] can be started several times in one process (tests and the demo do); [`run`] is the service.
 
+mod assemble;
 mod clock_watch;
 mod journal;
 mod listeners;
@@ -22,30 +23,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 pub use journal::JournalError;
 pub use service::run;
 
-use crate::broker::{Broker, Output};
 use crate::clock::Clock as SystemClock;
 use crate::config::Config;
 use crate::disk::{Clock, JournalHandle};
-use crate::durable::{ConsumerId, DropReason};
-use crate::journal::{Recovery, Writer};
 use crate::mqtt::TopicError;
-use crate::net::{self, JournalLink, OwnerHandle, OwnerParts, Stopped};
-use crate::reading::Render;
-use crate::route::Json;
-use crate::telemetry::{BrokerCounters, BrokerObserver, Snapshot};
-use crate::time::{Instant, Moment};
+use crate::net::{OwnerHandle, Stopped};
+use crate::telemetry::{BrokerCounters, Snapshot};
+use crate::time::Instant;
 use listeners::{KeptListener, ListenerState};
 use presence::PresenceBoard;
-use pulse::Pulse;
-use sensors::{KeptSensor, Sources};
-use uplinks::{Common, KeptUplink};
+use sensors::KeptSensor;
+use uplinks::KeptUplink;
 
 /// How long connections may take to end when the gateway stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
@@ -112,76 +106,7 @@ impl Gateway {
     /// # Errors
     /// When the journal cannot be opened.
     pub async fn start(config: &Config, system_clock: SystemClock) -> Result<Gateway, StartError> {
-        let clock: Clock = {
-            let clock = system_clock.clone();
-            Arc::new(move || clock.now())
-        };
-        let now = clock();
-        let settings = config.journal.clone();
-        let folder = config.gateway.data_dir.join("journal");
-        let journal_clock = Arc::clone(&clock);
-        // Reading a large journal takes a while: not on a thread that others need.
-        let opening = tokio::task::spawn_blocking(move || journal::open(&settings, &folder, journal_clock));
-        let opened = opening.await.map_err(|_| StartError::Stopped)??;
-        let journal = opened.thread.handle;
-
-        let renderer: Arc<dyn Render> = Arc::new(Json);
-        let mut outputs = Vec::new();
-        let (broker, consumers) = build_broker(config, &renderer, &opened.recovery, now, &mut outputs);
-        let counters = Arc::new(BrokerCounters::default());
-        counters.count_dropped(DropReason::Damaged, opened.recovery.report.messages_lost());
-        let client = journal.client(Writer::BROKER).await.map_err(|_| StartError::Stopped)?;
-        let mut tasks = Tasks::default();
-        let (owner, owner_task) = net::start(OwnerParts {
-            broker,
-            outputs,
-            journal: JournalLink::new(client),
-            clock: Arc::clone(&clock),
-            observer: Box::new(BrokerObserver::start(Arc::clone(&counters))),
-        });
-        tasks.0.push(owner_task);
-        // Once it has answered, the journal has been told of new uplinks, before any of them appends.
-        owner.entrance().ping().await?;
-
-        let presence = PresenceBoard::start(&config.gateway.id, owner.entrance(), Arc::clone(&clock)).await?;
-        let boots = watch::Sender::new(opened.recovery.state.boots.clone());
-        let common = Common {
-            journal: journal.clone(),
-            presence: presence.subscribe(),
-            boots: boots.subscribe(),
-            clock: Arc::clone(&clock),
-            renderer,
-            counters: Arc::clone(&counters),
-            status_topic: presence.status_topic().clone(),
-        };
-        let uplinks = start_uplinks(config, &common, &owner, &opened.recovery, &consumers).await?;
-        let listeners = start_listeners(config, &owner);
-        let sources = Sources::new(&config.gateway, owner.entrance(), &presence, &system_clock);
-        let mut sensors = Vec::new();
-        for sensor in &config.sensors {
-            sensors.push(sources.start(sensor).await?);
-        }
-        let pulse =
-            Pulse { broker: owner.entrance().clone(), journal: journal.clone(), clock: Arc::clone(&clock) };
-        let learning =
-            clock_watch::learn(Arc::clone(&clock), boots, owner.entrance().clone(), journal.clone());
-        tasks.spawn(learning);
-        tasks.spawn(supervisor::supervise(pulse));
-        Ok(Gateway {
-            config: config.clone(),
-            started_at: now.monotonic,
-            system_clock,
-            clock,
-            owner,
-            journal,
-            journal_max_bytes: opened.max_bytes,
-            counters,
-            listeners,
-            presence,
-            sensors,
-            uplinks,
-            _tasks: tasks,
-        })
+        assemble::assemble(config, system_clock).await
     }
 
     /// Waits until every listener is open; the addresses with the ports that the system chose.
@@ -245,40 +170,4 @@ impl Gateway {
             tracing::error!("the journal had stopped before the gateway did");
         }
     }
-}
-
-/// The broker as the last run left it, and the consumers of its uplinks.
-fn build_broker(
-    config: &Config,
-    renderer: &Arc<dyn Render>,
-    recovery: &Recovery,
-    now: Moment,
-    outputs: &mut Vec<Output>,
-) -> (Broker, Vec<ConsumerId>) {
-    let mut broker = Broker::new(config.limits.clone(), Arc::clone(renderer));
-    broker.restore(&recovery.state, &recovery.queued, now);
-    let uplinks = config.uplinks.iter();
-    let consumers = uplinks.map(|uplink| broker.add_uplink(now, &uplinks::rules(uplink), outputs)).collect();
-    (broker, consumers)
-}
-
-async fn start_uplinks(
-    config: &Config,
-    common: &Common,
-    owner: &OwnerHandle,
-    recovery: &Recovery,
-    consumers: &[ConsumerId],
-) -> Result<Vec<KeptUplink>, Stopped> {
-    let mut kept = Vec::new();
-    for (uplink, consumer) in config.uplinks.iter().zip(consumers) {
-        let restored = uplinks::restored(recovery, *consumer);
-        let broker = owner.entrance().source().await?;
-        kept.push(uplinks::start(common, uplink, *consumer, restored, broker).await);
-    }
-    Ok(kept)
-}
-
-fn start_listeners(config: &Config, owner: &OwnerHandle) -> Vec<KeptListener> {
-    let listeners = config.listeners.iter();
-    listeners.map(|listener| listeners::start(listener, config, owner.reception())).collect()
 }

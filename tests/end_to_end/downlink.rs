@@ -19,7 +19,7 @@ async fn next_publish(events: &mut EventLoop) -> Publish {
 #[tokio::test]
 async fn what_the_cloud_publishes_to_a_received_filter_reaches_the_site_and_nothing_else_does() {
     let cloud = Program::start("");
-    let mut site = Program::start(&format!(
+    let site = Program::start(&format!(
         "[uplink.cloud]\nurl = \"mqtt://127.0.0.1:{}\"\nforward = [\"up/#\"]\nreceive = [\"down/+/set\"]\n",
         cloud.port()
     ));

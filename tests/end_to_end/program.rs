@@ -4,8 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,8 +17,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Program {
     pub(crate) address: SocketAddr,
     child: Child,
-    lines: Receiver<String>,
-    log: Arc<Mutex<String>>,
+    log: Arc<Log>,
     folder: TempDir,
     configuration: String,
 }
@@ -37,33 +35,27 @@ impl Program {
 
     fn start_in(folder: TempDir, configuration: &str, environment: &[(&str, &str)]) -> Program {
         configure(folder.path(), configuration);
-        let (child, lines, log) = spawn(folder.path(), environment);
+        let (child, log) = spawn(folder.path(), environment);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let configuration = configuration.to_owned();
-        let mut program = Program { address, child, lines, log, folder, configuration };
+        let mut program = Program { address, child, log, folder, configuration };
         let line = program.wait_for_line("listening on ");
         let (_, address) = line.rsplit_once("listening on ").unwrap();
         program.address = address.trim().parse().unwrap();
         program
     }
 
-    /// Whether a line of the log so far contains `text`.
-    pub(crate) fn has_said(&self, text: &str) -> bool {
-        self.log.lock().unwrap().contains(text)
-    }
-
-    /// Waits for a log line that contains `text`.
-    pub(crate) fn wait_for_line(&mut self, text: &str) -> String {
+    /// Waits for a log line that contains `text`; it may have been said before.
+    pub(crate) fn wait_for_line(&self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
+        let mut log = self.log.text();
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    panic!("no line with {text:?} in the log:\n{}", self.log.lock().unwrap())
-                }
+            if let Some(line) = log.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
             }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no line with {text:?} in the log:\n{log}");
+            log = self.log.grown.wait_timeout(log, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -106,7 +98,7 @@ impl Program {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        panic!("it does not end:\n{}", self.log.lock().unwrap());
+        panic!("it does not end:\n{}", self.log.text());
     }
 }
 
@@ -115,7 +107,7 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("log of the gateway:\n{}", self.log.lock().unwrap());
+            eprintln!("log of the gateway:\n{}", self.log.text());
         }
     }
 }
@@ -134,22 +126,32 @@ fn command(folder: &Path) -> Command {
     command
 }
 
-type Spawned = (Child, Receiver<String>, Arc<Mutex<String>>);
+/// What the program has said on stderr.
+#[derive(Default)]
+struct Log {
+    text: Mutex<String>,
+    grown: Condvar,
+}
 
-fn spawn(folder: &Path, environment: &[(&str, &str)]) -> Spawned {
+impl Log {
+    fn text(&self) -> MutexGuard<'_, String> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn spawn(folder: &Path, environment: &[(&str, &str)]) -> (Child, Arc<Log>) {
     let mut child = command(folder).envs(environment.iter().copied()).spawn().unwrap();
     let stderr = BufReader::new(child.stderr.take().unwrap());
-    let (sender, lines) = channel();
-    let log = Arc::new(Mutex::new(String::new()));
-    let copy = Arc::clone(&log);
+    let log = Arc::new(Log::default());
+    let written = Arc::clone(&log);
     std::thread::spawn(move || {
         for line in stderr.lines().map_while(Result::ok) {
-            let mut copy = copy.lock().unwrap();
-            copy.push_str(&line);
-            copy.push('\n');
-            drop(copy);
-            let _ = sender.send(line);
+            let mut text = written.text();
+            text.push_str(&line);
+            text.push('\n');
+            drop(text);
+            written.grown.notify_all();
         }
     });
-    (child, lines, log)
+    (child, log)
 }

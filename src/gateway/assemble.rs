@@ -1,0 +1,182 @@
+//! The order in which a gateway is put together: the journal, the broker, presence, uplinks, listeners, sensors.
+//!
+//! Each comes when everything that it needs is there; only the journal and the broker are needed by all.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::broker::{Broker, Output};
+use crate::clock::Clock as SystemClock;
+use crate::config::Config;
+use crate::disk::{Clock, JournalHandle};
+use crate::durable::{ConsumerId, DropReason};
+use crate::journal::{Recovery, Writer};
+use crate::net::{self, JournalLink, OwnerHandle, OwnerParts, Stopped};
+use crate::reading::Render;
+use crate::route::Json;
+use crate::telemetry::{BrokerCounters, BrokerObserver};
+use crate::time::Moment;
+
+use super::listeners::{self, KeptListener};
+use super::presence::PresenceBoard;
+use super::pulse::Pulse;
+use super::sensors::{KeptSensor, Sources};
+use super::uplinks::{self, Common, KeptUplink};
+use super::{Gateway, StartError, Tasks, clock_watch, journal, supervisor};
+
+/// What everything else stands on.
+struct Foundation {
+    now: Moment,
+    clock: Clock,
+    journal: JournalHandle,
+    journal_max_bytes: u64,
+    recovery: Recovery,
+    counters: Arc<BrokerCounters>,
+    renderer: Arc<dyn Render>,
+    owner: OwnerHandle,
+    /// Of the uplinks, in the order of the configuration.
+    consumers: Vec<ConsumerId>,
+    tasks: Tasks,
+}
+
+/// Puts a gateway together and sets it going.
+pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Result<Gateway, StartError> {
+    let Foundation {
+        now,
+        clock,
+        journal,
+        journal_max_bytes,
+        recovery,
+        counters,
+        renderer,
+        owner,
+        consumers,
+        mut tasks,
+    } = lay_foundation(config, &system_clock).await?;
+    let presence = PresenceBoard::start(&config.gateway.id, owner.entrance(), Arc::clone(&clock)).await?;
+    let boots = watch::Sender::new(recovery.state.boots.clone());
+    let common = Common {
+        journal: journal.clone(),
+        presence: presence.subscribe(),
+        boots: boots.subscribe(),
+        clock: Arc::clone(&clock),
+        renderer,
+        counters: Arc::clone(&counters),
+        status_topic: presence.status_topic().clone(),
+    };
+    let uplinks = start_uplinks(config, &common, &owner, &recovery, &consumers).await?;
+    let listeners = start_listeners(config, &owner);
+    let sources = Sources::new(&config.gateway, owner.entrance(), &presence, &system_clock);
+    let sensors = start_sensors(config, &sources).await?;
+
+    let entrance = owner.entrance().clone();
+    tasks.spawn(clock_watch::learn(Arc::clone(&clock), boots, entrance.clone(), journal.clone()));
+    let pulse = Pulse { broker: entrance, journal: journal.clone(), clock: Arc::clone(&clock) };
+    tasks.spawn(supervisor::supervise(pulse));
+    Ok(Gateway {
+        config: config.clone(),
+        started_at: now.monotonic,
+        system_clock,
+        clock,
+        owner,
+        journal,
+        journal_max_bytes,
+        counters,
+        listeners,
+        presence,
+        sensors,
+        uplinks,
+        _tasks: tasks,
+    })
+}
+
+async fn lay_foundation(config: &Config, system_clock: &SystemClock) -> Result<Foundation, StartError> {
+    let clock: Clock = {
+        let clock = system_clock.clone();
+        Arc::new(move || clock.now())
+    };
+    let now = clock();
+    let settings = config.journal.clone();
+    let folder = config.gateway.data_dir.join("journal");
+    let journal_clock = Arc::clone(&clock);
+    // Reading a large journal takes a while: not on a thread that others need.
+    let opening = spawn_blocking(move || journal::open(&settings, &folder, journal_clock));
+    let opened = opening.await.map_err(|_| StartError::Stopped)??;
+    let (journal, recovery) = (opened.thread.handle, opened.recovery);
+
+    let renderer: Arc<dyn Render> = Arc::new(Json);
+    let mut outputs = Vec::new();
+    let (broker, consumers) = build_broker(config, &renderer, &recovery, now, &mut outputs);
+    let counters = Arc::new(BrokerCounters::default());
+    counters.count_dropped(DropReason::Damaged, recovery.report.messages_lost());
+    let client = journal.client(Writer::BROKER).await.map_err(|_| StartError::Stopped)?;
+    let (owner, owner_task) = net::start(OwnerParts {
+        broker,
+        outputs,
+        journal: JournalLink::new(client),
+        clock: Arc::clone(&clock),
+        observer: Box::new(BrokerObserver::start(Arc::clone(&counters))),
+    });
+    let tasks = Tasks(vec![owner_task]);
+    // Once it has answered, the journal has been told of new uplinks, before any of them appends.
+    owner.entrance().ping().await?;
+    let journal_max_bytes = opened.max_bytes;
+    Ok(Foundation {
+        now,
+        clock,
+        journal,
+        journal_max_bytes,
+        recovery,
+        counters,
+        renderer,
+        owner,
+        consumers,
+        tasks,
+    })
+}
+
+/// The broker as the last run left it, and the consumers of its uplinks.
+fn build_broker(
+    config: &Config,
+    renderer: &Arc<dyn Render>,
+    recovery: &Recovery,
+    now: Moment,
+    outputs: &mut Vec<Output>,
+) -> (Broker, Vec<ConsumerId>) {
+    let mut broker = Broker::new(config.limits.clone(), Arc::clone(renderer));
+    broker.restore(&recovery.state, &recovery.queued, now);
+    let uplinks = config.uplinks.iter();
+    let consumers = uplinks.map(|uplink| broker.add_uplink(now, &uplinks::rules(uplink), outputs)).collect();
+    (broker, consumers)
+}
+
+async fn start_uplinks(
+    config: &Config,
+    common: &Common,
+    owner: &OwnerHandle,
+    recovery: &Recovery,
+    consumers: &[ConsumerId],
+) -> Result<Vec<KeptUplink>, Stopped> {
+    let mut kept = Vec::new();
+    for (uplink, consumer) in config.uplinks.iter().zip(consumers) {
+        let restored = uplinks::restored(recovery, *consumer);
+        let broker = owner.entrance().source().await?;
+        kept.push(uplinks::start(common, uplink, *consumer, restored, broker).await);
+    }
+    Ok(kept)
+}
+
+fn start_listeners(config: &Config, owner: &OwnerHandle) -> Vec<KeptListener> {
+    let listeners = config.listeners.iter();
+    listeners.map(|listener| listeners::start(listener, config, owner.reception())).collect()
+}
+
+async fn start_sensors(config: &Config, sources: &Sources<'_>) -> Result<Vec<KeptSensor>, Stopped> {
+    let mut sensors = Vec::new();
+    for sensor in &config.sensors {
+        sensors.push(sources.start(sensor).await?);
+    }
+    Ok(sensors)
+}
