@@ -9,7 +9,7 @@ use bytestring::ByteString;
 
 use crate::durable::{Message, MessageBody, Record, Ticket, Urgency};
 use crate::limits::Limits;
-use crate::mqtt::TopicFilter;
+use crate::mqtt::{QoS, TopicFilter};
 
 use super::{Broker, Turn};
 use crate::durable::{DropReason, JournalHealth};
@@ -38,7 +38,9 @@ impl RetainedMessages {
     pub(super) fn change(&self, message: &Message, limits: &Limits) -> Change {
         let old = self.by_topic.get(message.topic.as_str());
         if is_empty(message) {
-            return if old.is_some() { Change::Clear } else { Change::None };
+            // What is acknowledged is on disk, and an earlier clearing at QoS 0 may linger yet: it is said again.
+            let is_new = old.is_some() || message.qos > QoS::AtMostOnce;
+            return if is_new { Change::Clear } else { Change::None };
         }
         let bytes = self.bytes - old.map_or(0, bytes_of) + bytes_of(message);
         let count = self.by_topic.len() + usize::from(old.is_none());

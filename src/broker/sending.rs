@@ -255,6 +255,12 @@ impl Broker {
         if !session.connection().is_some_and(|connection| connection.greeted) {
             return;
         }
+        // Over a new connection, what is older is repeated first; then its turn comes [MQTT-4.6.0-1].
+        let sequence = session.outbound.find(identifier).and_then(|(_, in_flight)| in_flight.sequence);
+        let backlog = session.backlog.as_ref();
+        if backlog.zip(sequence).is_some_and(|(backlog, sequence)| backlog.reopened(sequence).is_some()) {
+            return;
+        }
         let expiry = expiry_left(&owed.1, &turn.now).unwrap_or(Some(0));
         let Some(frame) = self.encode_owed(key, &owed.0, &owed.1, expiry) else { return };
         let session = self.sessions.at(key);

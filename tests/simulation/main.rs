@@ -30,7 +30,10 @@ mod world;
 use plan::PlantedBug;
 
 /// Histories that once went wrong, and why.
-const SEEDS_THAT_ONCE_FAILED: [u64; 0] = [];
+const SEEDS_THAT_ONCE_FAILED: [u64; 2] = [
+    3207, // an identifier that came to disk after a reconnect overtook what was to be repeated
+    4748, // a clearing was acknowledged while an earlier one at QoS 0 still lingered
+];
 
 #[test]
 fn nothing_accepted_is_lost_in_many_histories() {
@@ -62,18 +65,6 @@ fn a_disk_that_ignores_sync_is_found() {
 #[test]
 fn a_delivery_that_is_done_when_it_is_sent_is_found() {
     runner::assert_found(PlantedBug::DoneWhenSent);
-}
-
-/// Histories that go wrong today, in 3,000: in 2672 the uplink passes over a range of its backlog, in 3207 a message
-/// overtakes an older one of its topic.
-const OPEN_SEEDS: [u64; 2] = [2672, 3207];
-
-#[test]
-#[ignore = "open bugs, not yet understood: cargo test --test simulation -- --ignored open"]
-fn open_histories_end_well() {
-    let (summary, failures) = runner::live_through(OPEN_SEEDS.into_iter(), None, usize::MAX);
-    println!("{summary}");
-    assert!(failures.is_empty(), "{}", runner::report(&failures));
 }
 
 #[test]

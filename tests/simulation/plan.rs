@@ -83,7 +83,8 @@ impl Plan {
             limits,
             commit_interval: Duration::from_millis(*random.pick(&[20, 200, 1000])),
             segment_bytes: *random.pick(&[64 * 1024, 128 * 1024]),
-            journal_bytes: 4 * 1024 * 1024,
+            // Each commit takes a page; the longest storm must fit.
+            journal_bytes: 32 * 1024 * 1024,
             storm: Duration::from_millis(if random.chance(100) {
                 15_000
             } else {
