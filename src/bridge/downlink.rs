@@ -18,7 +18,7 @@ pub(super) enum Arrival {
     Answer(Packet),
     /// It is with the broker already: the answer will come.
     Pending,
-    /// The server has more open than it may `[MQTT-3.3.4-7]`.
+    /// The server has more open than it may `[MQTT-3.3.4-9]`.
     TooMany,
 }
 

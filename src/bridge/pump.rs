@@ -96,10 +96,11 @@ impl Forwarder {
         }
     }
 
-    /// Opens deliveries of the backlog. Those from the first of QoS 2 on wait, as one batch, for their identifiers
-    /// to be on disk.
+    /// Opens deliveries of the backlog, as soon as there is one place: a server that saves packets (Nagle) holds back
+    /// its next acknowledgements until it hears from us. Those from the first of QoS 2 on wait, as one batch, for
+    /// their identifiers to be on disk.
     fn refill(&mut self, now: Moment, server: Server, out: &mut Vec<Output>) {
-        if !self.window.wants_refill() {
+        if self.window.waits_for_batch() {
             return;
         }
         let mut batch = Vec::new();

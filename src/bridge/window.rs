@@ -121,11 +121,9 @@ impl Window {
         self.outbound.free() > 0 && (self.bytes < UPLINK_WINDOW_BYTES || self.outbound.is_empty())
     }
 
-    /// Whether to refill: not while new identifiers wait for the disk, for what comes after them has to wait too;
-    /// and not for each place of a nearly full window, so that a busy link sends in batches.
-    pub(super) fn wants_refill(&self) -> bool {
-        let few = self.receive_maximum / 8;
-        self.batch.is_none() && self.has_room() && self.outbound.free() >= few
+    /// Whether new identifiers wait for the disk: what comes after them has to wait too.
+    pub(super) const fn waits_for_batch(&self) -> bool {
+        self.batch.is_some()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -205,7 +203,7 @@ impl Window {
         if let Some(identifier) = self.next_releases.pop_front() {
             return Some((identifier, Step::PubRel));
         }
-        // [MQTT-3.3.4-9]
+        // [MQTT-3.3.4-7]
         let sent = self.outbound.len().saturating_sub(self.next_publishes.len());
         if sent >= self.receive_maximum {
             return None;

@@ -142,7 +142,7 @@ fn what_the_broker_refuses_is_refused_in_5_0_and_not_acknowledged_in_3_1_1() {
 
 #[test]
 fn a_server_that_exceeds_our_receive_maximum_is_left() {
-    // [MQTT-3.3.4-7]
+    // [MQTT-3.3.4-9]
     let mut world = World::with(|options| options.receive_maximum = 3);
     world.connect();
     for number in 1..=4 {

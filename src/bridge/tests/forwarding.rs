@@ -33,7 +33,7 @@ fn no_more_is_open_than_the_window_and_the_servers_receive_maximum_allow() {
             world.connect();
             world.keep(40, qos);
             world.settle();
-            // [MQTT-3.3.4-9]
+            // [MQTT-3.3.4-7]
             if qos == QoS::ExactlyOnce || expected == 1 {
                 assert_eq!(world.cloud.most_open, expected);
             }
@@ -108,7 +108,7 @@ fn at_qos_2_identifiers_are_on_disk_before_publish_and_releases_before_pubrel() 
     while world.step_cloud() {}
     while world.step_gateway() {}
     assert_eq!(world.sent_briefly(), "", "the releases are not committed");
-    // [MQTT-4.3.3-8]: a repeated PUBREC does not change that.
+    // A repeated PUBREC does not change that.
     world.input(Input::Packets(vec![Packet::PubRec(ack(1, ReasonCode::Success))]));
     assert_eq!(world.sent_briefly(), "");
     world.commit();
@@ -147,7 +147,7 @@ fn a_refused_message_is_counted_and_blocks_nothing() {
     world.commit();
     world.answer_load();
     world.commit();
-    // [MQTT-4.3.3-4]: after PUBREC with an error the identifier is free and no PUBREL is sent.
+    // After PUBREC with an error the identifier is free and no PUBREL is sent (section 4.3.3).
     world.input(Input::Packets(vec![
         Packet::PubAck(ack(1, ReasonCode::NotAuthorized)),
         Packet::PubRec(ack(2, ReasonCode::TopicNameInvalid)),

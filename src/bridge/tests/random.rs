@@ -194,7 +194,7 @@ fn run(steps: &[Step], window: u16, receive_maximum: u16, version_5: bool, quali
     let mut history = History::new(window, receive_maximum, version_5, qualities);
     for step in steps {
         history.step(*step);
-        // [MQTT-3.3.4-9]
+        // [MQTT-3.3.4-7]
         assert!(history.world.cloud.most_open <= usize::from(receive_maximum.min(window)));
     }
     history.end();
