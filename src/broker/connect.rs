@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::durable::{ConsumerId, JournalHealth, Record, Ticket, Urgency};
@@ -50,7 +51,7 @@ impl Broker {
         };
         let expiry = self.expiry_of(&connect);
         let properties = ConnAckProperties::default();
-        let mut arrival = Arrival { connection, connect, peer, expiry, properties };
+        let mut arrival = Arrival { connection, connect: kept(connect), peer, expiry, properties };
         if arrival.connect.client_id.is_empty() {
             // [MQTT-3.1.3-7]
             arrival.connect.client_id = self.new_client_id();
@@ -279,4 +280,15 @@ impl Arrival {
             will: self.connect.will.clone(),
         }
     }
+}
+
+/// The same, what is kept of it in memory of its own: it was read from a socket, into a buffer that is much larger.
+fn kept(mut connect: Connect) -> Connect {
+    connect.client_id = ByteString::from(&*connect.client_id);
+    if let Some(will) = &mut connect.will {
+        will.topic = will.topic.detached();
+        will.payload = Bytes::copy_from_slice(&will.payload);
+        will.properties = will.properties.detached();
+    }
+    connect
 }

@@ -84,13 +84,13 @@ impl Connection {
     }
 
     /// Lets an alias stand for a topic; the caller has checked its bound.
-    pub(super) fn set_alias(&mut self, alias: NonZeroU16, topic: TopicName) {
+    pub(super) fn set_alias(&mut self, alias: NonZeroU16, topic: &TopicName) {
         let place = usize::from(alias.get()) - 1;
         if self.aliases.len() <= place {
             self.aliases.resize(place + 1, None);
         }
         if let Some(entry) = self.aliases.get_mut(place) {
-            *entry = Some(topic);
+            *entry = Some(topic.detached());
         }
     }
 }

@@ -25,7 +25,7 @@ impl Broker {
         recipients: &[Recipient],
     ) {
         let expiry = expiry_left(message, &turn.now);
-        self.frames.begin(expiry.unwrap_or(Some(0)));
+        self.frames.begin(expiry.unwrap_or(Some(0)), recipients.len());
         for recipient in recipients {
             let Subscriber::Session(key) = recipient.subscriber else {
                 if recipient.share == Share::Live && recipient.maximum_qos > QoS::AtMostOnce {

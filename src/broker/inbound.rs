@@ -3,6 +3,8 @@
 //! QoS 2 is the standard's "method B": the message is accepted when it first comes, the identifier is remembered
 //! until PUBREL. Who gets a message is decided in `routing`.
 
+use std::num::NonZeroU16;
+
 use crate::durable::{DropReason, JournalHealth, Message, MessageBody, Record, Ticket, Urgency};
 use crate::flow::Publication;
 use crate::limits::TOPIC_LEVELS;
@@ -25,12 +27,12 @@ enum Refusal {
 
 impl Broker {
     /// PUBLISH.
-    pub(super) fn publish_in(&mut self, turn: &mut Turn<'_>, key: SessionKey, publish: Publish) {
+    pub(super) fn publish_in(&mut self, turn: &mut Turn<'_>, key: SessionKey, mut publish: Publish) {
         let alias_maximum = self.limits.topic_alias_maximum;
         let receive_maximum = self.limits.receive_maximum;
         let session = self.sessions.at(key);
         let Some(connection) = session.connection_mut() else { return };
-        let topic = match topic_of(connection, &publish, alias_maximum) {
+        let topic = match topic_of(connection, publish.topic.take(), publish.topic_alias, alias_maximum) {
             Ok(topic) => topic,
             Err(reason) => return self.break_off(turn, key, reason),
         };
@@ -270,20 +272,21 @@ impl Connection {
 /// The topic of a PUBLISH, by its alias if it has no name (section 3.3.2.3.4 of 5.0).
 fn topic_of(
     connection: &mut Connection,
-    publish: &Publish,
+    topic: Option<TopicName>,
+    alias: Option<NonZeroU16>,
     alias_maximum: u16,
 ) -> Result<TopicName, ReasonCode> {
-    let Some(alias) = publish.topic_alias else {
-        return publish.topic.clone().ok_or(ReasonCode::ProtocolError);
+    let Some(alias) = alias else {
+        return topic.ok_or(ReasonCode::ProtocolError);
     };
     // [MQTT-3.3.2-9]
     if alias.get() > alias_maximum {
         return Err(ReasonCode::TopicAliasInvalid);
     }
-    match &publish.topic {
+    match topic {
         Some(topic) => {
-            connection.set_alias(alias, topic.clone());
-            Ok(topic.clone())
+            connection.set_alias(alias, &topic);
+            Ok(topic)
         }
         None => connection.topic_of(alias).cloned().ok_or(ReasonCode::ProtocolError),
     }

@@ -6,7 +6,7 @@
 //! | room | what happens there |
 //! |---|---|
 //! | `connect` `keep_alive` `ending` | a client comes, is silent, goes; its will |
-//! | `subscribe` `subscriptions` | SUBSCRIBE, UNSUBSCRIBE; the trie of filters |
+//! | `subscribe` `subscriptions` `recent_topics` | SUBSCRIBE, UNSUBSCRIBE; the trie of filters |
 //! | `inbound` `ingest` | messages come in: from clients, from inside the gateway |
 //! | `routing` `recipients` `retained` | a message is accepted: who gets it, what is kept |
 //! | `handing_out` `sending` `receipts` | towards subscribers: at once, in turn, and what they answer |
@@ -30,6 +30,7 @@ mod ledger;
 mod publish_frame;
 mod queue;
 mod receipts;
+mod recent_topics;
 mod recipients;
 mod restore;
 mod retained;

@@ -45,6 +45,8 @@ pub(super) struct Variant<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     made: Vec<Made>,
+    /// Whether a frame is worth remembering: more than one recipient is to come.
+    is_shared: bool,
     rendered: Option<Bytes>,
     message_expiry_seconds: Option<u32>,
 }
@@ -59,9 +61,10 @@ struct Made {
 }
 
 impl Frames {
-    /// Begins with another message, which has so many seconds left.
-    pub(super) fn begin(&mut self, message_expiry_seconds: Option<u32>) {
+    /// Begins with another message, which has so many seconds left and so many recipients.
+    pub(super) fn begin(&mut self, message_expiry_seconds: Option<u32>, recipients: usize) {
         self.made.clear();
+        self.is_shared = recipients > 1;
         self.rendered = None;
         self.message_expiry_seconds = message_expiry_seconds;
     }
@@ -87,6 +90,9 @@ impl Frames {
         }
         let frame =
             encode(renderer, boots, message, variant, self.message_expiry_seconds, &mut self.rendered)?;
+        if !self.is_shared {
+            return Some(frame);
+        }
         self.made.push(Made {
             is_v5,
             qos: variant.qos,

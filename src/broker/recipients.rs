@@ -55,9 +55,6 @@ impl Broker {
         let mut found = std::mem::take(&mut self.scratch.found);
         let mut recipients = std::mem::take(&mut self.scratch.recipients);
         self.subscriptions.find(&message.topic, &mut found);
-        if !found.is_sorted_by(|one, next| one.subscriber < next.subscriber) {
-            found.sort_by_key(|subscription| subscription.subscriber);
-        }
         for subscription in found.drain(..) {
             match subscription.subscriber {
                 // [MQTT-3.8.3-3]

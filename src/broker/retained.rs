@@ -48,6 +48,7 @@ impl RetainedMessages {
         if fits { Change::Set } else { Change::Full }
     }
 
+    /// Keeps a message; what was read from a socket is `detached` before.
     pub(super) fn set(&mut self, message: Message) {
         self.bytes += bytes_of(&message);
         if let Some(old) = self.by_topic.insert(message.topic.as_byte_string().clone(), message) {
@@ -106,7 +107,7 @@ impl Broker {
                 return None;
             }
             Change::Set => {
-                self.retained.set(message.clone());
+                self.retained.set(message.detached());
                 Record::RetainedSet { message: message.clone() }
             }
             Change::Clear => {

@@ -131,8 +131,9 @@ struct Made {
     after: Option<Ticket>,
 }
 
+/// A filter that may be kept: not a part of what was read from the socket.
 fn parse(text: &ByteString) -> Result<TopicFilter, ReasonCode> {
-    let filter = TopicFilter::parse(text.clone()).map_err(|_| ReasonCode::TopicFilterInvalid)?;
+    let filter = TopicFilter::parse(&**text).map_err(|_| ReasonCode::TopicFilterInvalid)?;
     if filter.levels().count() > TOPIC_LEVELS {
         return Err(ReasonCode::TopicFilterInvalid);
     }

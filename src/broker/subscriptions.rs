@@ -1,7 +1,7 @@
 //! Who wants which topic: a trie of topic filters (section 4.7).
 //!
-//! Levels are interned, so that a walk compares numbers; edges live in one map. Knows nothing of sessions but
-//! their keys, and never decides what is sent.
+//! Levels are interned, so that a walk compares numbers; edges live in one map; topics of late are remembered.
+//! Knows nothing of sessions but their keys, and never decides what is sent.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use crate::mqtt::{QoS, SubscriptionOptions, TopicFilter, TopicName};
 
 use super::hash::NumberMap;
+use super::recent_topics::RecentTopics;
 use super::sessions::SessionKey;
 
 /// Who subscribes.
@@ -84,17 +85,25 @@ pub(super) struct Subscriptions {
     nodes: Slab<Node>,
     edges: NumberMap<(Place, Level), Place>,
     root: Place,
+    recent: RecentTopics,
 }
 
 impl Subscriptions {
     pub(super) fn new() -> Subscriptions {
         let mut nodes = Slab::new();
         let root = Place::from_index(nodes.insert(Node::default()));
-        Subscriptions { levels: Levels::default(), nodes, edges: NumberMap::default(), root }
+        Subscriptions {
+            levels: Levels::default(),
+            nodes,
+            edges: NumberMap::default(),
+            root,
+            recent: RecentTopics::default(),
+        }
     }
 
     /// Adds a subscription, or replaces the one that this subscriber has at this filter `[MQTT-3.8.4-3]`.
     pub(super) fn insert(&mut self, filter: &TopicFilter, subscription: Subscription) {
+        self.recent.forget();
         let mut place = self.root;
         let mut is_rest = false;
         for text in filter.levels() {
@@ -120,6 +129,7 @@ impl Subscriptions {
 
     /// Removes a subscription; nothing happens when there is none.
     pub(super) fn remove(&mut self, filter: &TopicFilter, subscriber: Subscriber) {
+        self.recent.forget();
         let mut place = self.root;
         let mut is_rest = false;
         for text in filter.levels() {
@@ -144,9 +154,20 @@ impl Subscriptions {
         self.prune(place);
     }
 
-    /// Appends every subscription that matches `topic` to `found`: those of one filter together and by
-    /// subscriber, one subscriber perhaps several times.
-    pub(super) fn find(&self, topic: &TopicName, found: &mut Vec<Subscription>) {
+    /// Gives every subscription that matches `topic` to `found`, by subscriber; those of one subscriber in a row.
+    pub(super) fn find(&mut self, topic: &TopicName, found: &mut Vec<Subscription>) {
+        if let Some(recent) = self.recent.recall(topic.as_str()) {
+            return found.extend_from_slice(recent);
+        }
+        self.walk(topic, found);
+        // Those of one filter are in order already.
+        if !found.is_sorted_by(|one, next| one.subscriber < next.subscriber) {
+            found.sort_by_key(|subscription| subscription.subscriber);
+        }
+        self.recent.remember(topic.as_str(), found);
+    }
+
+    fn walk(&self, topic: &TopicName, found: &mut Vec<Subscription>) {
         let levels: SmallVec<[Option<Level>; 16]> =
             topic.levels().map(|text| self.levels.find(text)).collect();
         let mut to_visit: SmallVec<[(Place, usize); 16]> = SmallVec::new();
