@@ -82,7 +82,7 @@ fn restore_outbound(state: &SessionState) -> Outbound<InFlight> {
             OutboundPhase::Published => Phase::Published,
             OutboundPhase::Released => Phase::Released,
         };
-        let in_flight = InFlight { sequence: Some(assigned.sequence), sent_here: false };
+        let in_flight = InFlight { sequence: Some(assigned.sequence), sent_here: false, sent_before: true };
         outbound.restore(*identifier, assigned.qos, phase, in_flight);
     }
     outbound

@@ -20,6 +20,21 @@ pub(super) struct InFlight {
     pub(super) sequence: Option<Sequence>,
     /// Whether its PUBLISH was sent on this connection.
     pub(super) sent_here: bool,
+    /// Whether its PUBLISH may have been sent on any.
+    pub(super) sent_before: bool,
+}
+
+impl InFlight {
+    /// A delivery that is not sent yet.
+    const fn new(sequence: Option<Sequence>) -> InFlight {
+        InFlight { sequence, sent_here: false, sent_before: false }
+    }
+
+    /// Its PUBLISH is sent now; whether that may not be the first time.
+    fn sent(&mut self) -> bool {
+        self.sent_here = true;
+        std::mem::replace(&mut self.sent_before, true)
+    }
 }
 
 /// Whether a PUBLISH can be sent.
@@ -61,7 +76,9 @@ impl Session {
         sequence: Option<Sequence>,
     ) -> Option<PacketIdentifier> {
         let identifier = (qos != QoS::AtMostOnce).then(|| {
-            let identifier = self.outbound.assign(qos, InFlight { sequence, sent_here: true });
+            let mut in_flight = InFlight::new(sequence);
+            in_flight.sent();
+            let identifier = self.outbound.assign(qos, in_flight);
             self.outbound.assigned_committed(identifier);
             identifier
         });
@@ -140,6 +157,8 @@ impl Broker {
         }
         let reopened = backlog.reopened(sequence);
         let to_repeat = match reopened.and_then(|identifier| session.outbound.find(identifier)) {
+            // Its identifier is on its way to the disk: it goes in its turn, and what follows behind it.
+            Some((Phase::Assigned, _)) => return false,
             Some((Phase::Published, in_flight)) => !in_flight.sent_here,
             _ => false,
         };
@@ -156,7 +175,7 @@ impl Broker {
         };
         match reopened {
             Some(identifier) if to_repeat => {
-                self.repeat(turn, key, identifier, &owed.delivery, &owed.message)
+                self.send_identified(turn, key, identifier, &owed.delivery, &owed.message)
             }
             Some(_) => {}
             None => self.send_owed(turn, key, sequence, owed.delivery, owed.message),
@@ -164,9 +183,9 @@ impl Broker {
         true
     }
 
-    /// Sends a PUBLISH once more on a new connection, with its old identifier and DUP `[MQTT-4.4.0-1]`
-    /// `[MQTT-3.3.1-1]`.
-    fn repeat(
+    /// Sends a PUBLISH on a new connection with its old identifier `[MQTT-4.4.0-1]`, with DUP unless it is certain
+    /// that it was never sent `[MQTT-3.3.1-1]`.
+    fn send_identified(
         &mut self,
         turn: &mut Turn<'_>,
         key: SessionKey,
@@ -177,10 +196,8 @@ impl Broker {
         let expiry = expiry_left(message, &turn.now).unwrap_or(Some(0));
         let Some(frame) = self.encode_owed(key, delivery, message, expiry) else { return };
         let session = self.sessions.at(key);
-        if let Some((_, in_flight)) = session.outbound.find(identifier) {
-            in_flight.sent_here = true;
-        }
-        session.transmit(turn, frame, Some(identifier), true);
+        let dup = session.outbound.find(identifier).is_some_and(|(_, in_flight)| in_flight.sent());
+        session.transmit(turn, frame, Some(identifier), dup);
     }
 
     /// Sends for the first time what was read from the journal. QoS 2 waits until its identifier is on disk.
@@ -208,8 +225,7 @@ impl Broker {
             return self.drop_owed(turn, key, sequence, reason);
         }
         if qos == QoS::ExactlyOnce {
-            let in_flight = InFlight { sequence: Some(sequence), sent_here: false };
-            let packet_identifier = session.outbound.assign(qos, in_flight);
+            let packet_identifier = session.outbound.assign(qos, InFlight::new(Some(sequence)));
             let record =
                 Record::Assigned { consumer, packet_identifier, sequence, qos, frozen_payload: None };
             let ticket = self.ledger.append(turn, Urgency::Awaited, record);
@@ -248,26 +264,23 @@ impl Broker {
         owed: &(Delivery, Message),
     ) {
         let session = self.sessions.at(key);
-        if session.outbound.assigned_committed(identifier).is_none() {
+        let Some(InFlight { sequence, .. }) = session.outbound.assigned_committed(identifier).copied() else {
             return;
-        }
+        };
         // Without a connection it is sent when the client comes back.
         if !session.connection().is_some_and(|connection| connection.greeted) {
             return;
         }
-        // Over a new connection, what is older is repeated first; then its turn comes [MQTT-4.6.0-1].
-        let sequence = session.outbound.find(identifier).and_then(|(_, in_flight)| in_flight.sequence);
-        let backlog = session.backlog.as_ref();
-        if backlog.zip(sequence).is_some_and(|(backlog, sequence)| backlog.reopened(sequence).is_some()) {
-            return;
+        // The client came back meanwhile: it goes in its turn among what was open.
+        let is_reopened = session
+            .backlog
+            .as_ref()
+            .zip(sequence)
+            .is_some_and(|(backlog, sequence)| backlog.reopened(sequence).is_some());
+        if is_reopened {
+            return self.send_on(turn, key);
         }
-        let expiry = expiry_left(&owed.1, &turn.now).unwrap_or(Some(0));
-        let Some(frame) = self.encode_owed(key, &owed.0, &owed.1, expiry) else { return };
-        let session = self.sessions.at(key);
-        if let Some((_, in_flight)) = session.outbound.find(identifier) {
-            in_flight.sent_here = true;
-        }
-        session.transmit(turn, frame, Some(identifier), false);
+        self.send_identified(turn, key, identifier, &owed.0, &owed.1);
     }
 
     fn encode_owed(

@@ -150,6 +150,32 @@ fn a_cut_while_the_disk_is_awaited_loses_nothing() {
     }
 }
 
+/// An identifier that comes to the disk after the client came back does not let its message overtake what was open
+/// before it; what was never sent has no DUP `[MQTT-3.3.1-1]`.
+#[test]
+fn what_was_open_is_sent_again_in_order() {
+    let (mut world, publisher) = away(Login::v311("away").persistent());
+    world.commits = false;
+    let client = world.connect(Login::v311("away").persistent());
+    world.send(publisher, qos2("t", 1, "first"));
+    world.commit();
+    world.lose(client);
+    // The identifier of the first is on disk, its PUBLISH not sent; that of the second is on its way.
+    world.commit();
+    let client = world.connect(Login::v311("away").persistent());
+    world.send(publisher, qos2("t", 2, "second"));
+    world.commit();
+    world.lose(client);
+    world.journal.slow = true;
+    let client = world.connect(Login::v311("away").persistent());
+    world.commit();
+    world.journal.slow = false;
+    world.answer_loads();
+    let heard = world.heard(client);
+    assert_eq!(heard.len(), 3, "{heard:?}");
+    assert!(heard[1].ends_with(" first") && heard[2] == "publish t q2 #2 second", "{heard:?}");
+}
+
 /// A client that comes back with a smaller receive maximum is sent no more than that at once.
 #[test]
 fn a_smaller_window_is_kept_when_sending_again() {
