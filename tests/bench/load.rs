@@ -10,7 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Messages on the way at most.
-const AHEAD: u64 = 20_000;
+const AHEAD: u64 = 5_000;
+/// How long a case may take, and a server may be silent.
+const PATIENCE: Duration = Duration::from_secs(60);
 const BATCH: u64 = 50;
 const PAYLOAD: [u8; 64] = [b'x'; 64];
 
@@ -27,7 +29,7 @@ pub struct Case {
 
 /// Runs a case against a server: how long it took until everything was delivered.
 pub fn run(case: Case, port: u16) -> Duration {
-    let delivered = AtomicU64::new(0);
+    let (published, delivered) = (AtomicU64::new(0), AtomicU64::new(0));
     let wanted = case.messages * case.subscribers;
     let subscribers: Vec<TcpStream> = (0..case.subscribers).map(|n| subscriber(port, n, case.qos)).collect();
     let publishers: Vec<TcpStream> = (0..case.publishers).map(|n| connect(port, &format!("p{n}"))).collect();
@@ -38,11 +40,15 @@ pub fn run(case: Case, port: u16) -> Duration {
             scope.spawn(move || receive(&mut socket, case.messages, delivered));
         }
         for mut socket in publishers {
-            let (delivered, published) = (&delivered, case.messages / case.publishers);
-            scope.spawn(move || publish(&mut socket, case, published, delivered));
+            let (published, delivered, messages) = (&published, &delivered, case.messages / case.publishers);
+            let behind = move || {
+                let due = published.load(Ordering::Relaxed) * case.subscribers;
+                due.saturating_sub(delivered.load(Ordering::Relaxed))
+            };
+            scope.spawn(move || publish(&mut socket, case, messages, published, behind));
         }
         while delivered.load(Ordering::Relaxed) < wanted {
-            assert!(start.elapsed() < Duration::from_secs(120), "{}: {delivered:?} of {wanted}", case.name);
+            assert!(start.elapsed() < PATIENCE, "{}: {delivered:?} of {wanted}", case.name);
             thread::sleep(Duration::from_millis(1));
         }
     });
@@ -52,6 +58,7 @@ pub fn run(case: Case, port: u16) -> Duration {
 fn connect(port: u16, client: &str) -> TcpStream {
     let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     socket.set_nodelay(true).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut packet = vec![0x10, 12 + client.len() as u8, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0];
     packet.push(client.len() as u8);
     packet.extend(client.as_bytes());
@@ -78,15 +85,21 @@ fn packet(qos: u8) -> Vec<u8> {
     [&[0x30 | qos << 1, length as u8, 0, 5], b"load/".as_slice(), identifier, &PAYLOAD].concat()
 }
 
-fn publish(socket: &mut TcpStream, case: Case, messages: u64, delivered: &AtomicU64) {
+fn publish(
+    socket: &mut TcpStream,
+    case: Case,
+    messages: u64,
+    published: &AtomicU64,
+    behind: impl Fn() -> u64,
+) {
+    let start = Instant::now();
     let one = packet(case.qos);
     let (mut sent, mut acknowledged) = (0, 0);
     let mut answers = vec![0; 1 << 14];
     while acknowledged < messages {
-        let behind =
-            || (sent * case.publishers * case.subscribers).saturating_sub(delivered.load(Ordering::Relaxed));
         if sent < messages && sent - acknowledged <= BATCH {
             while behind() > AHEAD.max(BATCH * case.publishers * case.subscribers * 2) {
+                assert!(start.elapsed() < PATIENCE, "{}: what was published does not arrive", case.name);
                 thread::yield_now();
             }
             let many = BATCH.min(messages - sent);
@@ -98,6 +111,7 @@ fn publish(socket: &mut TcpStream, case: Case, messages: u64, delivered: &Atomic
                     batch[at..at + 2].copy_from_slice(&identifier.to_be_bytes());
                 }
             }
+            published.fetch_add(many, Ordering::Relaxed);
             socket.write_all(&batch).unwrap();
             sent += many;
         }
