@@ -60,6 +60,14 @@ impl KeptListener {
         self.state.borrow().clone()
     }
 
+    /// Closes it; its address is free when this returns.
+    pub(super) async fn close(mut self) {
+        self.task.abort();
+        // An error is what was asked for: the task was cut short.
+        let _ = (&mut self.task).await;
+        tracing::info!("no longer listening on {}", self.settings.address);
+    }
+
     /// Waits until it listens.
     pub(super) async fn opened(&self) {
         // An error says that its task has ended: it must not be opened, and the log says why.

@@ -4,14 +4,14 @@
 //! touched by a reload.
 
 use super::Gateway;
-use super::listeners;
+use super::listeners::{self, KeptListener};
 use super::sensors::{KeptSensor, Sources};
 use crate::config::Config;
 use crate::net::Stopped;
 
 /// Takes over what can be, and logs the rest.
 pub(super) async fn reload(gateway: &mut Gateway, config: &Config) -> Result<(), Stopped> {
-    let changed = reload_sensors(gateway, config).await? | reload_listeners(gateway, config);
+    let changed = reload_sensors(gateway, config).await? | reload_listeners(gateway, config).await;
     let running = &gateway.config;
     let mut waiting = Vec::new();
     let mut compare = |section: &'static str, same: bool| {
@@ -64,10 +64,14 @@ async fn reload_sensors(gateway: &mut Gateway, config: &Config) -> Result<bool, 
 }
 
 /// Connections that a closed listener had accepted go on.
-fn reload_listeners(gateway: &mut Gateway, config: &Config) -> bool {
-    let before = gateway.listeners.len();
-    gateway.listeners.retain(|kept| config.listeners.contains(kept.settings()));
-    let mut changed = gateway.listeners.len() != before;
+async fn reload_listeners(gateway: &mut Gateway, config: &Config) -> bool {
+    let keep = |listener: &KeptListener| config.listeners.contains(listener.settings());
+    let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut gateway.listeners).into_iter().partition(keep);
+    gateway.listeners = kept;
+    let mut changed = !gone.is_empty();
+    for listener in gone {
+        listener.close().await;
+    }
     for listener in &config.listeners {
         if !gateway.listeners.iter().any(|kept| kept.settings() == listener) {
             gateway.listeners.push(listeners::start(listener, &gateway.config, gateway.owner.reception()));

@@ -79,8 +79,9 @@ fn a_reload_opens_and_closes_listeners_and_keeps_connections() {
     program.wait_for_line(&format!("listening on 127.0.0.1:{port}"));
     program.reconfigure("[journal]\nmax_age = \"1d\"\n");
     program.signal(Signal::HUP);
-    program.wait_for_line("a restart is needed for [journal]");
+    program.wait_for_line(&format!("no longer listening on 127.0.0.1:{port}"));
     assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "it is closed again");
+    program.wait_for_line("a restart is needed for [journal]");
     program.reconfigure("no = \"sense\"\n");
     program.signal(Signal::HUP);
     program.wait_for_line("the configuration stays as it is");
