@@ -33,6 +33,7 @@ impl Sensor {
     }
 
     /// A sensor that waits until its line takes what it says: nothing is lost, and it sets the pace.
+    #[allow(dead_code, reason = "made for the bench, which borrows this file")]
     pub fn patient(self) -> Sensor {
         fcntl_setfl(&self.line, OFlags::empty()).unwrap();
         self
