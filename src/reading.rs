@@ -70,6 +70,13 @@ pub enum Value {
     Switch(bool),
     /// A text, an event's name.
     Text(Arc<str>),
+    /// An event that says how far: a dimmer was turned by so many steps.
+    Turn {
+        /// Which way: `rotate_left`, `rotate_right`.
+        event: Arc<str>,
+        /// How many steps; never negative by itself.
+        steps: i32,
+    },
 }
 
 /// The unit of a measurement, as it is written: `°C`, `%`, `hPa`. Cheap to clone.

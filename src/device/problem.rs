@@ -48,11 +48,19 @@ pub enum ProblemKind {
     Nothing,
     /// A polled device did not answer in time.
     NoAnswer,
+    /// An advertisement is encrypted and no key is configured.
+    NoKey,
+    /// An advertisement does not open with its key: it is another device's, or was tampered with.
+    WrongKey,
+    /// An encrypted advertisement is older than one that was heard before.
+    Replayed,
+    /// An advertisement of no format that is known.
+    Unknown,
 }
 
 impl ProblemKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [ProblemKind; 13] = [
+    pub const ALL: [ProblemKind; 17] = [
         ProblemKind::Checksum,
         ProblemKind::End,
         ProblemKind::Length,
@@ -66,6 +74,10 @@ impl ProblemKind {
         ProblemKind::TooMany,
         ProblemKind::Nothing,
         ProblemKind::NoAnswer,
+        ProblemKind::NoKey,
+        ProblemKind::WrongKey,
+        ProblemKind::Replayed,
+        ProblemKind::Unknown,
     ];
 
     /// The label of its metric; never changes.
@@ -85,6 +97,10 @@ impl ProblemKind {
             ProblemKind::TooMany => "too_many",
             ProblemKind::Nothing => "nothing",
             ProblemKind::NoAnswer => "no_answer",
+            ProblemKind::NoKey => "no_key",
+            ProblemKind::WrongKey => "wrong_key",
+            ProblemKind::Replayed => "replayed",
+            ProblemKind::Unknown => "unknown",
         }
     }
 }

@@ -38,6 +38,7 @@ fn show(measurements: &Measurements) -> String {
         Value::Number(number) => format!("{}={number}", one.name.as_str()),
         Value::Switch(on) => format!("{}={on}", one.name.as_str()),
         Value::Text(text) => format!("{}={text:?}", one.name.as_str()),
+        Value::Turn { event, steps } => format!("{}={event} {steps}", one.name.as_str()),
     };
     measurements.iter().map(one).collect::<Vec<_>>().join(" ")
 }

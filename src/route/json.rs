@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde_json::Value as JsonValue;
+use serde_json::{Value as JsonValue, json};
 
 use crate::durable::Boots;
 use crate::reading::{Reading, Render, Value};
@@ -49,6 +49,7 @@ pub fn render_value(value: &Value) -> JsonValue {
         Value::Number(number) => whole(*number).map_or_else(|| JsonValue::from(*number), JsonValue::from),
         Value::Switch(on) => JsonValue::from(*on),
         Value::Text(text) => JsonValue::from(&**text),
+        Value::Turn { event, steps } => json!({ "event": &**event, "steps": steps }),
     }
 }
 
@@ -77,7 +78,7 @@ fn write_value(to: &mut String, value: &Value) {
         Value::Number(number) if number.is_finite() => append(to, format_args!("{number:e}")),
         Value::Number(_) => to.push_str("null"),
         Value::Switch(on) => append(to, format_args!("{on}")),
-        Value::Text(text) => append(to, format_args!("{}", JsonValue::from(&**text))),
+        Value::Text(_) | Value::Turn { .. } => append(to, format_args!("{}", render_value(value))),
     }
 }
 
@@ -119,10 +120,11 @@ mod tests {
             ("co2", Value::Number(608.0)),
             ("door", Value::Switch(true)),
             ("text", Value::Text("a \"b\"\n".into())),
+            ("dimmer", Value::Turn { event: "rotate_left".into(), steps: 3 }),
         ];
         let mut reading = reading(&values, taken_at);
         reading.rssi = Some(-71);
-        let expected = r#"{"temperature":-21.5,"co2":608,"door":true,"text":"a \"b\"\n","ts":"2026-11-23T04:29:29.007Z","rssi":-71}"#;
+        let expected = r#"{"temperature":-21.5,"co2":608,"door":true,"text":"a \"b\"\n","dimmer":{"event":"rotate_left","steps":3},"ts":"2026-11-23T04:29:29.007Z","rssi":-71}"#;
         assert_eq!(render(&reading, &Boots::default()), expected);
     }
 

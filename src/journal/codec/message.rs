@@ -252,6 +252,7 @@ const SWITCH_OFF: u8 = 5;
 const SWITCH_ON: u8 = 6;
 const TEXT: u8 = 7;
 const HAS_UNIT: u8 = 1 << 3;
+const TURN: u8 = 1 << 4;
 const SCALES: [(u8, f64); 4] = [(0, 1.0), (1, 10.0), (2, 100.0), (3, 1000.0)];
 
 fn put_measurement(out: &mut Vec<u8>, measurement: &Measurement) {
@@ -272,6 +273,11 @@ fn put_measurement(out: &mut Vec<u8>, measurement: &Measurement) {
         Value::Text(text) => {
             out.put_u8(TEXT | unit);
             out.put_bytes(text.as_bytes());
+        }
+        Value::Turn { event, steps } => {
+            out.put_u8(TURN | unit);
+            out.put_bytes(event.as_bytes());
+            out.put_signed(i64::from(*steps));
         }
     }
     if let Some(unit) = &measurement.unit {
@@ -296,6 +302,11 @@ fn read_measurement(reader: &mut Reader<'_>) -> Result<Measurement> {
         SWITCH_OFF => Value::Switch(false),
         SWITCH_ON => Value::Switch(true),
         TEXT => Value::Text(Arc::from(reader.str("value")?)),
+        TURN => {
+            let event = Arc::from(reader.str("value")?);
+            let steps = i32::try_from(reader.signed("value")?).map_err(|_| Malformed("value"))?;
+            Value::Turn { event, steps }
+        }
         decimals => {
             let scale = SCALES.iter().find(|(known, _)| *known == decimals).ok_or(Malformed("value"))?.1;
             let digits = i32::try_from(reader.signed("value")?).map_err(|_| Malformed("value"))?;

@@ -98,6 +98,7 @@ fn value() -> impl Strategy<Value = Value> {
         Just(Value::Number(-0.0)),
         any::<bool>().prop_map(Value::Switch),
         text().prop_map(|text| Value::Text(Arc::from(&*text))),
+        (text(), any::<i32>()).prop_map(|(event, steps)| Value::Turn { event: Arc::from(&*event), steps }),
     ]
 }
 
