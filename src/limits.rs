@@ -53,6 +53,8 @@ pub const UPLINK_INCOMING_PACKET_BYTES: usize = 1024 * 1024;
 pub const UPLINK_UNSENT_BYTES: u32 = 128 * 1024;
 /// How long one address of an uplink's server may take to answer before the next is tried.
 pub const UPLINK_ADDRESS_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a handshake of TLS, WebSocket or a proxy may take, each.
+pub const TLS_HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long saying good-bye to an uplink's server may take.
 pub const UPLINK_GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 /// QoS 2 publishes open towards a server of 3.1.1, which cannot say how many it takes: mosquitto takes 20, and lets
