@@ -86,7 +86,7 @@ mod tests {
         let delays: Vec<Duration> = (0..1000).map(|seed| backoff(seed).failed()).collect();
         for tenth in 1..10_u32 {
             let bounds = Duration::from_millis(100) * tenth..Duration::from_millis(100) * (tenth + 1);
-            let share = delays.iter().filter(|delay| bounds.contains(delay)).count();
+            let share = delays.iter().filter(|delay| bounds.contains(*delay)).count();
             assert!((60..180).contains(&share), "{share} of 1000 in {bounds:?}");
         }
     }
