@@ -149,7 +149,7 @@ impl Backlog {
 
     /// The journal's answer. `false`: it was not for this connection. What was open and is not in the journal any
     /// more is given to `lost`.
-    fn loaded(
+    pub(super) fn take_loaded(
         &mut self,
         deliveries: Vec<LoadedDelivery>,
         through: Sequence,
@@ -194,6 +194,9 @@ impl Broker {
         through: Sequence,
     ) {
         let Some(key) = self.sessions.by_consumer(consumer) else {
+            if let Some(group) = self.groups.by_consumer(consumer) {
+                self.loaded_shared(turn, group, deliveries, through);
+            }
             return;
         };
         let session = self.sessions.at(key);
@@ -201,7 +204,7 @@ impl Broker {
             unreachable!("who is found as a consumer has a backlog");
         };
         let outbound = &mut session.outbound;
-        backlog.loaded(deliveries, through, |packet_identifier| {
+        backlog.take_loaded(deliveries, through, |packet_identifier| {
             // The journal gave the message up while its PUBLISH was open: its identifier is free again.
             outbound.abandon(packet_identifier);
         });
@@ -210,9 +213,12 @@ impl Broker {
 
     /// The journal gave up some of what it owed.
     pub(super) fn journal_dropped(&mut self, consumer: ConsumerId, count: u64) {
-        if let Some(key) = self.sessions.by_consumer(consumer)
-            && let Some(backlog) = &mut self.sessions.at(key).backlog
-        {
+        let backlog = match (self.sessions.by_consumer(consumer), self.groups.by_consumer(consumer)) {
+            (Some(key), _) => self.sessions.at(key).backlog.as_mut(),
+            (None, Some(group)) => self.groups.at(group).and_then(|group| group.backlog.as_mut()),
+            (None, None) => None,
+        };
+        if let Some(backlog) = backlog {
             backlog.settle(usize::try_from(count).unwrap_or(usize::MAX));
         }
     }

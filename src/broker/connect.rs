@@ -189,6 +189,7 @@ impl Broker {
             waiting_to_be_sent: Queue::default(),
             backlog,
             will: arrival.connect.will.take(),
+            membership: None,
         });
         (key, ticket)
     }
@@ -229,7 +230,7 @@ impl Broker {
             properties.maximum_packet_size =
                 u32::try_from(self.limits.max_packet_bytes).ok().and_then(NonZeroU32::new);
             properties.topic_alias_maximum = Some(self.limits.topic_alias_maximum);
-            properties.shared_subscription_available = Some(false);
+            properties.shared_subscription_available = Some(true);
         } else {
             properties = ConnAckProperties::default();
         }

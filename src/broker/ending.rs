@@ -10,7 +10,7 @@ use crate::time::{Instant, Moment};
 
 use super::routing::{Origin, Publisher};
 use super::sessions::{Attached, Link, Offline, Session, SessionKey};
-use super::subscriptions::Subscriber;
+use super::shared::OpenShared;
 use super::timers::Timer;
 use super::{Broker, CloseReason, ConnectionId, Event, Output, Turn};
 
@@ -101,12 +101,13 @@ impl Broker {
             return;
         }
         turn.dropped(session.waiting_to_be_sent.clear(), DropReason::SessionEnded);
-        session.forget_connection(turn);
+        let lent = session.forget_connection(turn);
         let delay = session.will.as_ref().map_or(0, |will| will.delay_interval_seconds);
         if delay == 0 {
             self.publish_will(turn, key);
         }
         self.rest(turn, key);
+        self.give_back(turn, lent);
     }
 
     /// Sets the deadlines of a session whose connection ended just now, and writes that down.
@@ -166,9 +167,11 @@ impl Broker {
         key: SessionKey,
         urgency: Urgency,
     ) -> Option<Ticket> {
-        for filter in self.sessions.get(key).subscriptions.keys() {
-            self.subscriptions.remove(filter, Subscriber::Session(key));
+        let lent = self.sessions.at(key).forget_connection(turn);
+        for filter in std::mem::take(&mut self.sessions.at(key).subscriptions).keys() {
+            self.unsubscribe_from(turn, key, filter);
         }
+        self.give_back(turn, lent);
         self.publish_will(turn, key);
         self.clear_deadlines(key);
         let mut session = self.sessions.remove(key);
@@ -201,7 +204,9 @@ impl Broker {
 
 impl Session {
     /// What was open on a connection is open for the next one; what only memory knows is given up.
-    fn forget_connection(&mut self, turn: &mut Turn<'_>) {
+    /// Gives back what only its groups may give to others.
+    fn forget_connection(&mut self, turn: &mut Turn<'_>) -> Vec<OpenShared> {
+        let mut lent = Vec::new();
         let in_memory: Vec<PacketIdentifier> = self
             .outbound
             .iter()
@@ -209,8 +214,9 @@ impl Session {
             .map(|(identifier, ..)| identifier)
             .collect();
         for identifier in in_memory {
-            if self.outbound.abandon(identifier).is_some() {
-                turn.dropped(1, DropReason::SessionEnded);
+            match (self.outbound.abandon(identifier), self.take_lent(identifier)) {
+                (Some(_), None) => turn.dropped(1, DropReason::SessionEnded),
+                (_, open) => lent.extend(open),
             }
         }
         for in_flight in self.outbound.deliveries_mut() {
@@ -219,6 +225,7 @@ impl Session {
         if let Some(backlog) = &mut self.backlog {
             backlog.detach();
         }
+        lent
     }
 }
 

@@ -12,6 +12,7 @@ use super::queue::{Bounds, Queued};
 use super::recipients::{Recipient, Share};
 use super::sending::{Readiness, expiry_left};
 use super::sessions::SessionKey;
+use super::shared::GroupId;
 use super::subscriptions::{Subscriber, Subscription};
 use super::{Broker, PublishFrame, Turn};
 
@@ -27,11 +28,18 @@ impl Broker {
         let expiry = expiry_left(message, &turn.now);
         self.frames.begin(expiry.unwrap_or(Some(0)), recipients.len());
         for recipient in recipients {
-            let Subscriber::Session(key) = recipient.subscriber else {
-                if recipient.share == Share::Live && recipient.maximum_qos > QoS::AtMostOnce {
-                    turn.dropped(1, self.unkept());
+            let key = match recipient.subscriber {
+                Subscriber::Session(key) => key,
+                Subscriber::Group(group) => {
+                    self.share_out(turn, group, message, sequence, recipient);
+                    continue;
                 }
-                continue;
+                Subscriber::Uplink(..) => {
+                    if recipient.share == Share::Live && recipient.maximum_qos > QoS::AtMostOnce {
+                        turn.dropped(1, self.unkept());
+                    }
+                    continue;
+                }
             };
             match (recipient.share, sequence, expiry) {
                 (Share::Dropped, ..) => {}
@@ -40,6 +48,24 @@ impl Broker {
                 (Share::Live, _, Ok(expiry)) => self.hand_to(turn, key, message, recipient, expiry),
                 (Share::Live, _, Err(reason)) => turn.dropped(1, reason),
             }
+        }
+    }
+
+    /// Gives a message to a group, of which one member gets it.
+    fn share_out(
+        &mut self,
+        turn: &mut Turn<'_>,
+        group: GroupId,
+        message: &Message,
+        sequence: Option<Sequence>,
+        recipient: &Recipient,
+    ) {
+        let qos = recipient.maximum_qos.min(message.qos);
+        match (recipient.share, sequence) {
+            (Share::Dropped, _) => {}
+            (Share::Owed, Some(sequence)) => self.share_owed(turn, group, message, sequence, qos),
+            (Share::Owed, None) => unreachable!("what is owed has a sequence"),
+            (Share::Live, _) => self.share_live(turn, group, message, qos),
         }
     }
 

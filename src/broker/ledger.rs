@@ -16,7 +16,7 @@ use crate::mqtt::{Packet, PacketIdentifier};
 
 use super::hash::NumberMap;
 use super::routing::{Origin, Publisher};
-use super::{ConnectionId, Output, SourceId, Turn};
+use super::{ConnectionId, Output, PublishFrame, SourceId, Turn};
 
 /// Something that is done when its ticket is committed.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(super) enum Waiting {
     Onward(Box<Onward>),
     /// An outbound QoS 2 message that got its identifier, to be sent.
     Assigned { consumer: ConsumerId, packet_identifier: PacketIdentifier, owed: Box<(Delivery, Message)> },
+    /// A QoS 2 message of a group that is a member's from now on, to be sent.
+    AssignedShared { connection: ConnectionId, packet_identifier: PacketIdentifier, frame: PublishFrame },
     /// An outbound QoS 2 message that was received: PUBREL is to be sent.
     Released { consumer: ConsumerId, packet_identifier: PacketIdentifier },
     /// A message from inside the gateway.
@@ -40,7 +42,7 @@ pub(super) struct Onward {
     pub(super) origin: Origin,
     /// The connection that it came over.
     pub(super) connection: Option<ConnectionId>,
-    /// The sessions that get it from the journal.
+    /// The sessions and groups that get it from the journal.
     pub(super) owed_to: SmallVec<[ConsumerId; 2]>,
 }
 

@@ -11,6 +11,7 @@
 //! | `routing` `recipients` `retained` | a message is accepted: who gets it, what is kept |
 //! | `handing_out` `sending` `receipts` | towards subscribers: at once, in turn, and what they answer |
 //! | `queue` `backlog` | what waits in memory, what waits in the journal |
+//! | `shared` `sharing` | groups of shared subscriptions, and the spread of messages over their members |
 //! | `ledger` | what waits for the disk |
 //! | `sessions` `connection` `timers` `hash` | where everything stands |
 //! | `publish_frame` | a PUBLISH, encoded once for many |
@@ -37,6 +38,8 @@ mod retained;
 mod routing;
 mod sending;
 mod sessions;
+mod shared;
+mod sharing;
 mod subscribe;
 mod subscriptions;
 #[cfg(test)]
@@ -63,6 +66,7 @@ use publish_frame::Frames;
 use recipients::Scratch;
 use retained::RetainedMessages;
 use sessions::{Attached, SessionKey, Sessions};
+use shared::Groups;
 use subscriptions::Subscriptions;
 use timers::Timers;
 
@@ -74,6 +78,9 @@ pub struct Broker {
     ledger: Ledger,
     sessions: Sessions,
     subscriptions: Subscriptions,
+    groups: Groups,
+    /// Whether groups of an earlier run may be without members.
+    has_deserted_groups: bool,
     retained: RetainedMessages,
     uplinks: Vec<ingest::Uplink>,
     /// Uplinks of an earlier run that were not added yet, by name.
@@ -119,6 +126,8 @@ impl Broker {
             ledger: Ledger::default(),
             sessions: Sessions::default(),
             subscriptions: Subscriptions::new(),
+            groups: Groups::default(),
+            has_deserted_groups: false,
             retained: RetainedMessages::default(),
             uplinks: Vec::new(),
             parked_uplinks: BTreeMap::new(),
@@ -135,6 +144,9 @@ impl Broker {
         let mut turn = Turn { now, out };
         let turn = &mut turn;
         self.ledger.begin_turn();
+        if self.has_deserted_groups {
+            self.close_deserted_groups(turn);
+        }
         match input {
             Input::Connect { connection, connect, peer } => self.connect(turn, connection, *connect, peer),
             Input::Packet { connection, packet } => self.packet(turn, connection, packet),
@@ -246,6 +258,9 @@ impl Broker {
                 if let Some(key) = self.sessions.by_consumer(consumer) {
                     self.assigned(turn, key, packet_identifier, &owed);
                 }
+            }
+            Waiting::AssignedShared { connection, packet_identifier, frame } => {
+                self.assigned_shared(turn, connection, packet_identifier, frame);
             }
             Waiting::Released { consumer, packet_identifier } => {
                 if let Some(key) = self.sessions.by_consumer(consumer) {

@@ -9,6 +9,7 @@ use crate::mqtt::{Acknowledgement, Packet, PacketIdentifier, ReasonCode};
 use super::ledger::Waiting;
 use super::sending::InFlight;
 use super::sessions::SessionKey;
+use super::shared::OpenShared;
 use super::{Broker, Output, Turn};
 
 impl Broker {
@@ -49,7 +50,13 @@ impl Broker {
         let session = self.sessions.at(key);
         let Some(in_flight) = session.outbound.acknowledged(packet.packet_identifier) else { return };
         session.window_opens();
-        if packet.reason.is_error() {
+        if let Some(OpenShared { group, held }) = session.take_lent(packet.packet_identifier) {
+            if packet.reason.is_error() {
+                self.drop_shared(turn, group, &held, DropReason::Refused);
+            } else {
+                self.shared_done(turn, group, &held);
+            }
+        } else if packet.reason.is_error() {
             self.refused(turn, key, in_flight);
         } else {
             self.done(turn, key, in_flight);

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::durable::{Delivery, DropReason, Message};
 use crate::mqtt::QoS;
 
+use super::backlog::Backlog;
 use super::publish_frame::Identifiers;
 use super::sessions::SessionKey;
 use super::subscriptions::{Subscriber, Subscription};
@@ -86,10 +87,23 @@ impl Broker {
     pub(super) fn wants_record(&self, recipient: &Recipient, message: &Message) -> bool {
         match recipient.subscriber {
             Subscriber::Uplink(..) => recipient.maximum_qos > QoS::AtMostOnce,
+            Subscriber::Group(group) => {
+                recipient.maximum_qos.min(message.qos) > QoS::AtMostOnce
+                    && self.groups.get(group).is_some_and(|group| group.backlog.is_some())
+            }
             Subscriber::Session(key) => {
                 recipient.maximum_qos.min(message.qos) > QoS::AtMostOnce
                     && self.sessions.get(key).backlog.is_some()
             }
+        }
+    }
+
+    /// What the journal owes to a session or a group, if it knows them.
+    fn backlog_of(&self, subscriber: Subscriber) -> Option<&Backlog> {
+        match subscriber {
+            Subscriber::Session(key) => self.sessions.get(key).backlog.as_ref(),
+            Subscriber::Group(group) => self.groups.get(group)?.backlog.as_ref(),
+            Subscriber::Uplink(..) => None,
         }
     }
 
@@ -115,8 +129,8 @@ impl Broker {
                         subscription_identifiers: SmallVec::new(),
                     }
                 }
-                Subscriber::Session(key) => {
-                    let Some(backlog) = &self.sessions.get(key).backlog else { continue };
+                Subscriber::Session(_) | Subscriber::Group(_) => {
+                    let Some(backlog) = self.backlog_of(recipient.subscriber) else { continue };
                     if backlog.owed() >= self.limits.max_queued_messages {
                         turn.dropped(1, DropReason::QueueFull);
                         recipient.share = Share::Dropped;

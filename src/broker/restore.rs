@@ -28,6 +28,11 @@ impl Broker {
             self.retained.set(retained.message.clone());
         }
         self.parked_uplinks = state.uplinks.iter().map(|(id, uplink)| (uplink.name.clone(), *id)).collect();
+        for (consumer, filter) in &state.groups {
+            let last_owed = queued.get(consumer).copied().unwrap_or(Sequence::ZERO);
+            self.restore_group(*consumer, filter, last_owed);
+            self.has_deserted_groups = true;
+        }
         for (consumer, session) in &state.sessions {
             let last_owed = queued.get(consumer).copied().unwrap_or(Sequence::ZERO);
             self.restore_session(*consumer, session, last_owed, now);
@@ -60,8 +65,13 @@ impl Broker {
             waiting_to_be_sent: Queue::default(),
             backlog: Some(Backlog::restored(consumer, last_owed)),
             will: state.will.clone(),
+            membership: None,
         });
         for (filter, subscription) in &state.subscriptions {
+            if filter.share_name().is_some() {
+                self.enlist(key, filter, subscription);
+                continue;
+            }
             let subscriber = Subscriber::Session(key);
             let subscription = Subscription::new(subscriber, subscription.options, subscription.identifier);
             self.subscriptions.insert(filter, subscription);

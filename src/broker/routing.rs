@@ -147,9 +147,12 @@ impl Broker {
         if let Some(sequence) = sequence {
             self.ledger.hold(ticket, sequence);
             for recipient in recipients.iter().filter(|recipient| recipient.share == Share::Owed) {
-                if let Subscriber::Session(key) = recipient.subscriber
-                    && let Some(backlog) = &mut self.sessions.at(key).backlog
-                {
+                let backlog = match recipient.subscriber {
+                    Subscriber::Session(key) => self.sessions.at(key).backlog.as_mut(),
+                    Subscriber::Group(id) => self.groups.at(id).and_then(|group| group.backlog.as_mut()),
+                    Subscriber::Uplink(..) => None,
+                };
+                if let Some(backlog) = backlog {
                     backlog.owe(sequence);
                     owed_to.push(backlog.consumer);
                 }
@@ -166,14 +169,27 @@ impl Broker {
         let own = onward.connection.and_then(|connection| self.session_of(connection));
         let mut recipients = self.recipients(&onward.message, own, onward.origin.relay);
         // Whoever is owed it through the journal gets it there; who is not yet, subscribed too late.
-        recipients.retain(|recipient| !self.wants_record(recipient, &onward.message));
+        recipients.retain(|recipient| !self.is_owed(recipient, onward));
         self.hand_out(turn, &onward.message, None, &recipients);
         recipients.clear();
         self.scratch.recipients = recipients;
         for consumer in &onward.owed_to {
             if let Some(key) = self.sessions.by_consumer(*consumer) {
                 self.send_on(turn, key);
+            } else if let Some(group) = self.groups.by_consumer(*consumer) {
+                self.spread(turn, group);
             }
+        }
+    }
+
+    fn is_owed(&self, recipient: &Recipient, onward: &Onward) -> bool {
+        match recipient.subscriber {
+            // It may have become the journal's meanwhile; its members were there before.
+            Subscriber::Group(id) => {
+                let backlog = self.groups.get(id).and_then(|group| group.backlog.as_ref());
+                backlog.is_some_and(|backlog| onward.owed_to.contains(&backlog.consumer))
+            }
+            _ => self.wants_record(recipient, &onward.message),
         }
     }
 

@@ -26,8 +26,13 @@ pub(super) struct InFlight {
 
 impl InFlight {
     /// A delivery that is not sent yet.
-    const fn new(sequence: Option<Sequence>) -> InFlight {
+    pub(super) const fn new(sequence: Option<Sequence>) -> InFlight {
         InFlight { sequence, sent_here: false, sent_before: false }
+    }
+
+    /// A delivery of memory whose PUBLISH is sent in this moment, again or by the caller.
+    pub(super) const fn repeated() -> InFlight {
+        InFlight { sequence: None, sent_here: true, sent_before: true }
     }
 
     /// Its PUBLISH is sent now; whether that may not be the first time.
@@ -86,7 +91,7 @@ impl Session {
         identifier
     }
 
-    fn transmit(
+    pub(super) fn transmit(
         &mut self,
         turn: &mut Turn<'_>,
         frame: PublishFrame,
@@ -129,8 +134,18 @@ pub(super) fn expiry_left(message: &Message, now: &Moment) -> Result<Option<u32>
 }
 
 impl Broker {
-    /// Sends what waits for this client, as far as it takes it.
+    /// Sends what waits for this client, as far as it takes it, and then what waits for anybody of its groups.
     pub(super) fn send_on(&mut self, turn: &mut Turn<'_>, key: SessionKey) {
+        self.send_own(turn, key);
+        if self.sessions.get(key).membership.is_some() {
+            for group in self.sessions.get(key).groups() {
+                self.spread(turn, group);
+            }
+        }
+    }
+
+    /// Sends what waits for this client alone.
+    pub(super) fn send_own(&mut self, turn: &mut Turn<'_>, key: SessionKey) {
         let session = self.sessions.at(key);
         if !session.connection().is_some_and(|connection| connection.greeted) {
             return;
@@ -316,6 +331,7 @@ impl Broker {
         for identifier in to_release {
             self.pubrel_out(turn, key, identifier, ReasonCode::Success);
         }
+        self.resume_shared(turn, key);
         self.send_on(turn, key);
     }
 
@@ -335,6 +351,7 @@ impl Session {
     /// Whether anything waits that a little more room could let go.
     fn is_waiting(&self) -> bool {
         !self.waiting_to_be_sent.is_empty()
+            || self.membership.is_some()
             || self.backlog.as_ref().is_some_and(|backlog| !backlog.is_caught_up())
     }
 

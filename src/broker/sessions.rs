@@ -20,6 +20,7 @@ use super::connection::Connection;
 use super::hash::NumberMap;
 use super::queue::Queue;
 use super::sending::InFlight;
+use super::shared::Membership;
 
 /// Where a session lies in [`Sessions`]; used again when it is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +46,8 @@ pub(super) struct Session {
     /// What waits in the journal; `None` for a session that ends with its connection.
     pub(super) backlog: Option<Backlog>,
     pub(super) will: Option<Box<Will>>,
+    /// Its part in shared subscriptions, if it ever had any.
+    pub(super) membership: Option<Box<Membership>>,
 }
 
 /// Whether the client is there.

@@ -1,6 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE (sections 3.8 to 3.11).
 //!
-//! Shared subscriptions are refused, and CONNACK says so.
+//! What is shared goes to `sharing`; retained messages are not sent for it.
 
 use std::num::NonZeroU32;
 
@@ -25,12 +25,15 @@ impl Broker {
         let mut after = None;
         let mut reasons = Vec::with_capacity(subscribe.requests.len());
         let mut wants_retained = Vec::new();
+        let mut is_shared = false;
         for (text, options) in &subscribe.requests {
             let reason = match self.subscribe_one(turn, key, text, *options, identifier) {
                 Err(reason) => reason,
                 Ok(made) => {
                     after = made.after.or(after);
-                    if options.retain_handling == RetainHandling::Send
+                    if made.filter.share_name().is_some() {
+                        is_shared = true;
+                    } else if options.retain_handling == RetainHandling::Send
                         || (options.retain_handling == RetainHandling::SendIfNew && made.is_new)
                     {
                         wants_retained.push((made.filter, *options));
@@ -46,6 +49,10 @@ impl Broker {
             let subscription = Subscription::new(Subscriber::Session(key), options, identifier);
             self.send_retained(turn, &filter, &subscription);
         }
+        if is_shared {
+            // What waited for anybody may have found somebody.
+            self.send_on(turn, key);
+        }
     }
 
     fn subscribe_one(
@@ -57,9 +64,6 @@ impl Broker {
         identifier: Option<NonZeroU32>,
     ) -> Result<Made, ReasonCode> {
         let filter = parse(text)?;
-        if filter.share_name().is_some() {
-            return Err(ReasonCode::SharedSubscriptionsNotSupported);
-        }
         let health = self.ledger.health();
         let session = self.sessions.at(key);
         let is_new = !session.subscriptions.contains_key(&filter);
@@ -70,12 +74,19 @@ impl Broker {
         if consumer.is_some() && health == JournalHealth::Dead {
             return Err(ReasonCode::UnspecifiedError);
         }
-        session.subscriptions.insert(filter.clone(), SubscriptionState { options, identifier });
-        self.subscriptions.insert(&filter, Subscription::new(Subscriber::Session(key), options, identifier));
-        let after = consumer.map(|consumer| {
+        let subscription = SubscriptionState { options, identifier };
+        session.subscriptions.insert(filter.clone(), subscription);
+        let mut after = None;
+        if filter.share_name().is_some() {
+            after = self.join(turn, key, &filter, &subscription);
+        } else {
+            let entry = Subscription::new(Subscriber::Session(key), options, identifier);
+            self.subscriptions.insert(&filter, entry);
+        }
+        if let Some(consumer) = consumer {
             let record = Record::Subscribed { consumer, filter: filter.clone(), options, identifier };
-            self.ledger.append(turn, Urgency::Awaited, record)
-        });
+            after = Some(self.ledger.append(turn, Urgency::Awaited, record));
+        }
         Ok(Made { filter, is_new, after })
     }
 
@@ -87,6 +98,15 @@ impl Broker {
                 Ok(_) => self.send_stored(turn, message, subscription),
                 Err(_) => self.forget_retained(turn, message),
             }
+        }
+    }
+
+    /// Takes a subscription that the session does not have any more out of the trie, or out of its group.
+    pub(super) fn unsubscribe_from(&mut self, turn: &mut Turn<'_>, key: SessionKey, filter: &TopicFilter) {
+        if filter.share_name().is_some() {
+            self.leave(turn, key, filter);
+        } else {
+            self.subscriptions.remove(filter, Subscriber::Session(key));
         }
     }
 
@@ -111,7 +131,7 @@ impl Broker {
                 reasons.push(ReasonCode::NoSubscriptionExisted);
                 continue;
             }
-            self.subscriptions.remove(&filter, Subscriber::Session(key));
+            self.unsubscribe_from(turn, key, &filter);
             if let Some(consumer) = consumer {
                 let record = Record::Unsubscribed { consumer, filter };
                 after = Some(self.ledger.append(turn, Urgency::Awaited, record));

@@ -14,6 +14,7 @@ use crate::mqtt::{QoS, SubscriptionOptions, TopicFilter, TopicName};
 use super::hash::NumberMap;
 use super::recent_topics::RecentTopics;
 use super::sessions::SessionKey;
+use super::shared::GroupId;
 
 /// Who subscribes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,8 @@ pub(super) enum Subscriber {
     Session(SessionKey),
     /// A rule of an uplink, both by their place.
     Uplink(u16, u16),
+    /// The group of a shared subscription.
+    Group(GroupId),
 }
 
 /// One subscription of one subscriber, as it stands at its filter.

@@ -110,7 +110,7 @@ pub enum Record {
         /// The session.
         consumer: ConsumerId,
     },
-    /// A session or an uplink ended: everything owed to it is dropped.
+    /// A session, a group or an uplink ended: everything owed to it is dropped.
     ConsumerClosed {
         /// Whose.
         consumer: ConsumerId,
@@ -149,6 +149,13 @@ pub enum Record {
         consumer: ConsumerId,
         /// `[uplink.NAME]`.
         name: ByteString,
+    },
+    /// A shared subscription is a consumer from now on; its members are the sessions that have it among theirs.
+    GroupOpened {
+        /// The group.
+        consumer: ConsumerId,
+        /// `$share/NAME/FILTER`.
+        filter: TopicFilter,
     },
     /// The wall clock of a boot became known.
     BootSynced {

@@ -23,6 +23,8 @@ pub struct State {
     pub sessions: BTreeMap<ConsumerId, SessionState>,
     /// Uplinks.
     pub uplinks: BTreeMap<ConsumerId, UplinkState>,
+    /// Shared subscriptions that the journal keeps messages for, each `$share/NAME/FILTER`.
+    pub groups: BTreeMap<ConsumerId, TopicFilter>,
     /// Retained messages by topic.
     pub retained: BTreeMap<TopicName, Retained>,
     /// What is known of the clocks of boots.
@@ -143,9 +145,14 @@ impl State {
                 let opened = || UplinkState { name: name.clone(), assigned: BTreeMap::new() };
                 self.uplinks.entry(*consumer).or_insert_with(opened).name = name.clone();
             }
+            Record::GroupOpened { consumer, filter } => {
+                self.last_consumer = self.last_consumer.max(consumer.0);
+                self.groups.insert(*consumer, filter.clone());
+            }
             Record::ConsumerClosed { consumer } => {
                 self.sessions.remove(consumer);
                 self.uplinks.remove(consumer);
+                self.groups.remove(consumer);
             }
             Record::BootSynced { boot, unix_ms_at_zero } => self.boots.learn(*boot, *unix_ms_at_zero),
             Record::SessionOpened { .. }
@@ -244,7 +251,8 @@ impl Record {
             | Record::ConsumerClosed { consumer }
             | Record::Subscribed { consumer, .. }
             | Record::Unsubscribed { consumer, .. }
-            | Record::UplinkOpened { consumer, .. } => Some(*consumer),
+            | Record::UplinkOpened { consumer, .. }
+            | Record::GroupOpened { consumer, .. } => Some(*consumer),
         }
     }
 }

@@ -278,7 +278,9 @@ impl<D: Disk> Journal<D> {
                     }
                 }
             }
-            Record::SessionOpened { consumer, .. } | Record::UplinkOpened { consumer, .. } => {
+            Record::SessionOpened { consumer, .. }
+            | Record::UplinkOpened { consumer, .. }
+            | Record::GroupOpened { consumer, .. } => {
                 self.index.open_queue(*consumer);
             }
             Record::ConsumerClosed { consumer } => {

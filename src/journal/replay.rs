@@ -72,7 +72,9 @@ impl Replay {
 
     fn apply_record(&mut self, record: &Record) {
         match record {
-            Record::SessionOpened { consumer, .. } | Record::UplinkOpened { consumer, .. } => {
+            Record::SessionOpened { consumer, .. }
+            | Record::UplinkOpened { consumer, .. }
+            | Record::GroupOpened { consumer, .. } => {
                 self.settled.entry(*consumer).or_default();
             }
             Record::ConsumerClosed { consumer } => {

@@ -59,7 +59,8 @@ fn what_waits_for_a_client_that_goes_is_counted() {
         world.send(publisher, qos1("t", number, "x"));
     }
     world.lose(client);
-    assert_eq!(world.dropped(DropReason::SessionEnded), 3);
+    // The one that was sent was not acknowledged: nobody knows whether it arrived.
+    assert_eq!(world.dropped(DropReason::SessionEnded), 4);
 }
 
 /// The client's receive maximum is kept `[MQTT-3.3.4-9]`, with acknowledgements of QoS 2 counted at PUBCOMP.

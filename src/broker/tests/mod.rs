@@ -11,6 +11,7 @@ mod inside;
 mod limits;
 mod misbehaviour;
 mod retained;
+mod sharing;
 mod subscribing;
 mod trie;
 mod world;

@@ -33,6 +33,7 @@ pub(super) mod kind {
     pub(in crate::journal::codec) const RETAINED_CLEARED: u8 = 17;
     pub(in crate::journal::codec) const UPLINK_OPENED: u8 = 18;
     pub(in crate::journal::codec) const BOOT_SYNCED: u8 = 19;
+    pub(in crate::journal::codec) const GROUP_OPENED: u8 = 20;
 }
 
 /// The kind and the body of a record.
@@ -75,6 +76,10 @@ pub(super) fn put_record(out: &mut Vec<u8>, record: &Record) {
         Record::UplinkOpened { consumer, name } => {
             put_head(out, kind::UPLINK_OPENED, *consumer);
             out.put_bytes(name.as_bytes());
+        }
+        Record::GroupOpened { consumer, filter } => {
+            put_head(out, kind::GROUP_OPENED, *consumer);
+            out.put_bytes(filter.as_str().as_bytes());
         }
         Record::RetainedSet { message } => {
             out.put_u8(kind::RETAINED_SET);
@@ -161,6 +166,7 @@ pub(super) fn read_record(kind: u8, reader: &mut Reader<'_>) -> Result<Record> {
             Record::ReceivedReleased { consumer, packet_identifier: read_packet_identifier(reader)? }
         }
         kind::CONSUMER_CLOSED => Record::ConsumerClosed { consumer },
+        kind::GROUP_OPENED => Record::GroupOpened { consumer, filter: read_filter(reader)? },
         kind::UPLINK_OPENED => Record::UplinkOpened { consumer, name: reader.text("uplink")? },
         _ => return read_session_record(kind, consumer, reader),
     })

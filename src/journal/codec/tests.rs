@@ -234,6 +234,7 @@ fn state_record() -> impl Strategy<Value = Record> {
         message().prop_map(|message| Record::RetainedSet { message }),
         topic().prop_map(|topic| Record::RetainedCleared { topic }),
         (consumer(), text()).prop_map(|(consumer, name)| Record::UplinkOpened { consumer, name }),
+        (consumer(), filter()).prop_map(|(consumer, filter)| Record::GroupOpened { consumer, filter }),
         (any::<u64>(), any::<i64>())
             .prop_map(|(boot, unix_ms_at_zero)| Record::BootSynced { boot: BootId(boot), unix_ms_at_zero }),
     ]
