@@ -270,7 +270,14 @@ impl Broker {
     }
 
     /// QoS 1: it is sent to a member and stays the group's until the member acknowledges it.
-    fn lend(&mut self, turn: &mut Turn<'_>, id: GroupId, key: SessionKey, mut held: Held, frame: PublishFrame) {
+    fn lend(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: GroupId,
+        key: SessionKey,
+        mut held: Held,
+        frame: PublishFrame,
+    ) {
         let session = self.sessions.at(key);
         let Some(identifier) = session.send(turn, frame, QoS::AtLeastOnce, None) else { return };
         held.sent_to = Some((key, identifier));
@@ -297,8 +304,7 @@ impl Broker {
                 retain: held.message.retain && member.retain_as_published,
                 subscription_identifiers: Identifiers::from_iter(member.identifier),
             };
-            let kept =
-                self.keep(turn, &held.message, std::iter::once(delivery).collect(), Urgency::Lingers);
+            let kept = self.keep(turn, &held.message, std::iter::once(delivery).collect(), Urgency::Lingers);
             self.shared_done(turn, id, &held);
             if let Some(((sequence, _), backlog)) = kept.zip(self.sessions.at(key).backlog.as_mut()) {
                 backlog.owe(sequence);

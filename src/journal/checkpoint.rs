@@ -35,10 +35,10 @@ pub(super) fn records(state: &State) -> impl Iterator<Item = Record> + '_ {
         let opened = Record::UplinkOpened { consumer: *consumer, name: uplink.name.clone() };
         std::iter::once(opened).chain(assigned_records(*consumer, &uplink.assigned))
     });
-    let groups = state.groups.iter().map(|(consumer, filter)| Record::GroupOpened {
-        consumer: *consumer,
-        filter: filter.clone(),
-    });
+    let groups = state
+        .groups
+        .iter()
+        .map(|(consumer, filter)| Record::GroupOpened { consumer: *consumer, filter: filter.clone() });
     let sessions = state.sessions.keys().flat_map(|consumer| session_records(*consumer, state));
     boots.chain(retained).chain(uplinks).chain(groups).chain(sessions)
 }

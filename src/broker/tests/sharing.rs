@@ -428,10 +428,7 @@ fn what_waits_for_a_member_expires() {
     world.send(publisher, expiring("job/1", 1, 2, 100));
     world.wait(Duration::from_secs(20));
     let a = world.connect(kept("a"));
-    world.hears(
-        a,
-        ["connack 00 present", "publish job/1 q1 #1 expiry=80 short-lived"],
-    );
+    world.hears(a, ["connack 00 present", "publish job/1 q1 #1 expiry=80 short-lived"]);
     assert_eq!(world.dropped(DropReason::Expired), 1);
 }
 
