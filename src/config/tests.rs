@@ -192,7 +192,6 @@ fn what_guards_and_is_not_built_stops_the_start_and_the_rest_does_not() {
         "not available in this version yet",
         "[uplink.c]\nurl = 'mqtts://h'\n",
     );
-    warning("http", "[http]", "not available in this version yet", "[http]\naddress = '127.0.0.1:8080'\n");
     warning(
         "sensor.k.ble",
         "'A4:C1:38:12:34:56'",

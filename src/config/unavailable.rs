@@ -64,7 +64,6 @@ const LIST: &[Unavailable] = &[
     warning("uplink.*.durability", When::Text("either"), "forwarding before the disk"),
     warning("uplink.*.forward.*.priority", When::Present, "priorities"),
     warning("journal.when_full", When::Text("keep-latest"), "keep-latest; the oldest are dropped instead"),
-    warning("http", When::Present, "the dashboard"),
 ];
 
 /// Reports what the file says and this version cannot do.

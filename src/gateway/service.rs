@@ -1,5 +1,6 @@
 //! The gateway as a service: signals, systemd, exit code.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::Gateway;
 use super::supervisor::tell;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::telemetry::{StatusSocket, answer, socket_path};
+use crate::telemetry::{Dashboard, Question, StatusSocket, answer, socket_path};
 
 /// After this, systemd is told that the gateway is ready although a listener cannot be opened yet: sensors and
 /// uplinks work.
@@ -46,6 +47,7 @@ async fn serve(
     let mut signals = Signals::catch()?;
     let mut gateway = Gateway::start(config, clock).await?;
     let status = open_status(&socket_path(&config.gateway.data_dir));
+    let mut dashboard = open_dashboard(config.http).await;
     let mut ready = false;
     let patience_ends = Instant::now() + LISTENING_PATIENCE;
     loop {
@@ -63,6 +65,7 @@ async fn serve(
                 Asked::Reload => reload(&mut gateway, &mut reread).await,
             },
             stream = asked(status.as_ref()) => answer(stream, &gateway.snapshot().await),
+            question = looked(dashboard.as_mut()) => question.answer(gateway.snapshot().await),
             () = gateway.failed() => anyhow::bail!("a vital part has ended by itself"),
         }
     }
@@ -83,6 +86,28 @@ fn open_status(path: &Path) -> Option<StatusSocket> {
             tracing::warn!("no status for `tidegate status`: {}: {error}", path.display());
             None
         }
+    }
+}
+
+/// The dashboard, if one is wanted. Without it the gateway works all the same.
+async fn open_dashboard(address: Option<SocketAddr>) -> Option<Dashboard> {
+    let address = address?;
+    match Dashboard::open(address).await {
+        Ok(dashboard) => {
+            tracing::info!("the dashboard is at http://{}/", dashboard.address());
+            Some(dashboard)
+        }
+        Err(error) => {
+            tracing::error!("no dashboard on {address}: {error}");
+            None
+        }
+    }
+}
+
+async fn looked(dashboard: Option<&mut Dashboard>) -> Question {
+    match dashboard {
+        Some(dashboard) => dashboard.asked().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -113,7 +113,8 @@ async fn within<T>(what: &str, step: impl Future<Output = T>) -> Result<T, Strin
 fn handshake_in_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-            "the server closed the connection in the middle of the handshake: is it the right port?".to_owned()
+            "the server closed the connection in the middle of the handshake: is it the right port?"
+                .to_owned()
         }
         _ => in_words(error),
     }

@@ -155,9 +155,7 @@ impl AsyncRead for Stream {
             Stream::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
             Stream::Tls(tls) => end_at_cut(Pin::new(tls).poll_read(context, buffer)),
             Stream::WebSocket(websocket) => Pin::new(websocket).poll_read(context, buffer),
-            Stream::SecureWebSocket(websocket) => {
-                end_at_cut(Pin::new(websocket).poll_read(context, buffer))
-            }
+            Stream::SecureWebSocket(websocket) => end_at_cut(Pin::new(websocket).poll_read(context, buffer)),
         }
     }
 }
@@ -172,11 +170,7 @@ fn end_at_cut(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
             Stream::Tls(tls) => Pin::new(tls).poll_write(context, bytes),

@@ -114,7 +114,9 @@ fn read_path(scheme: Scheme, path: &str) -> Result<String, String> {
         };
     }
     if !path.chars().all(|c| c.is_ascii_graphic() && c != '#') {
-        return Err(format!("{path:?} is no path of a WebSocket: write other characters as %20 and the like"));
+        return Err(format!(
+            "{path:?} is no path of a WebSocket: write other characters as %20 and the like"
+        ));
     }
     Ok(match path {
         "" => "/mqtt".to_owned(),

@@ -27,9 +27,9 @@ fn tls_in_words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => certificate_in_words(error),
         Error::AlertReceived(alert) => alert_in_words(*alert),
-        Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
-            "what answers there does not speak TLS: is it the right port?".to_owned()
-        }
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => "what answers there does not speak TLS: is it the right port?".to_owned(),
         Error::NoCertificatesPresented => "no certificate was shown".to_owned(),
         Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
             "TLS 1.2 or newer is needed, the other side only has older versions".to_owned()

@@ -3,12 +3,14 @@
 //! One [`Snapshot`] holds everything that is shown; the metrics text and the status screen are written from it, so
 //! that they never disagree. Nothing here decides anything, and nothing waits for whoever looks.
 
+mod dashboard;
 mod events;
 mod log;
 mod metrics;
 mod snapshot;
 mod socket;
 
+pub use dashboard::{Dashboard, Question};
 pub use events::{BrokerCounters, BrokerObserver, tell_of_uplink};
 pub use log::{Lines, start_log};
 pub use metrics::render as render_metrics;

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod dashboard;
 mod downlink;
 mod garbage;
 mod mosquitto_clients;

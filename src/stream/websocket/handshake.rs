@@ -92,8 +92,7 @@ where
 
 /// The answer that makes it a WebSocket.
 fn judge(request: &Request, origins: &AllowedOrigins) -> Result<String, UpgradeError> {
-    let response =
-        create_response(request).map_err(|error| UpgradeError::NotWebSocket(error.to_string()))?;
+    let response = create_response(request).map_err(|error| UpgradeError::NotWebSocket(error.to_string()))?;
     let headers = request.headers();
     if let Some(origin) = headers.get("Origin") {
         let origin = String::from_utf8_lossy(origin.as_bytes());

@@ -6,8 +6,8 @@
 mod frames;
 mod handshake;
 
-pub use handshake::{AllowedOrigins, UpgradeError, accept};
 pub(super) use handshake::connect;
+pub use handshake::{AllowedOrigins, UpgradeError, accept};
 
 use std::io;
 use std::pin::Pin;
@@ -189,11 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.closing != Closing::No {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
