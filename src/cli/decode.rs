@@ -10,8 +10,10 @@ use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
 use super::terminal::{complain, say};
+use crate::adapter::ble::Written;
 use crate::adapter::profiles;
-use crate::device::{Found, Library, Listener, Options, Profile, hex};
+use crate::device::ble::{self, Memory};
+use crate::device::{Found, Library, Listener, Measurements, Options, Profile, hex};
 use crate::route::render_value;
 
 #[derive(Debug, clap::Args)]
@@ -125,9 +127,8 @@ impl VectorDecoder<'_> {
         vector: &Map<String, Value>,
         answer: &mut Answer,
     ) -> Result<(), (&'static str, String)> {
-        if ["manufacturer_data", "service_data", "service_uuids"].iter().any(|key| vector.contains_key(*key))
-        {
-            return Err(("unsupported", "no BLE decoder yet".to_owned()));
+        if Written::is_one(vector) {
+            return advertisement(vector, answer);
         }
         let stream = vector.get("stream_hex").and_then(Value::as_str);
         let stream = stream.ok_or(("input", "the vector has no stream_hex".to_owned()))?;
@@ -135,11 +136,7 @@ impl VectorDecoder<'_> {
         let profile = self.profile_of(vector)?;
         answer.model = Some(format!("{} {}", profile.vendor, profile.model).trim().to_owned());
         let mut take = |found: Found| match found {
-            Ok(measurements) => {
-                let named =
-                    measurements.iter().map(|one| (one.name.as_str().to_owned(), render_value(&one.value)));
-                answer.readings.push(Value::Object(named.collect()));
-            }
+            Ok(measurements) => answer.readings.push(named(&measurements)),
             Err(problem) => answer.error(problem.kind.label(), problem.to_string()),
         };
         let mut listener = Listener::new(Arc::new(profile));
@@ -169,6 +166,32 @@ impl VectorDecoder<'_> {
             .map_err(|error| ("options", format!("the sensor's options: {error}")))?;
         profile.with_options(&options).map_err(|error| ("options", error.to_string()))
     }
+}
+
+/// What an advertisement says. Each is its device's first: nothing is remembered from one vector to the next.
+fn advertisement(vector: &Map<String, Value>, answer: &mut Answer) -> Result<(), (&'static str, String)> {
+    let written = Written::read(vector).map_err(|error| ("input", error.to_string()))?;
+    let mut memory = Memory::default();
+    let problems = match ble::decode(&written.advertisement, written.key.as_ref(), &mut memory) {
+        Ok(sighting) => {
+            if !sighting.measurements.is_empty() {
+                answer.readings.push(named(&sighting.measurements));
+            }
+            answer.model = Some(sighting.model.into_owned());
+            sighting.problems
+        }
+        Err(problem) => vec![problem],
+    };
+    for problem in problems {
+        answer.error(problem.kind.label(), problem.to_string());
+    }
+    Ok(())
+}
+
+/// Measurements as an object.
+fn named(measurements: &Measurements) -> Value {
+    let named = measurements.iter().map(|one| (one.name.as_str().to_owned(), render_value(&one.value)));
+    Value::Object(named.collect())
 }
 
 /// The stream in the sizes in which it arrived; what the sizes do not count comes at the end.

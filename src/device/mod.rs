@@ -6,6 +6,7 @@
 //!
 //! Never touches a port, a clock, a file or a log; never gives a measurement from a frame whose checksum is wrong.
 
+pub mod ble;
 mod checksum;
 mod decoder;
 mod framer;
