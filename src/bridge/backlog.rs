@@ -70,8 +70,11 @@ impl Backlog {
     /// The journal answered.
     pub(super) fn loaded(&mut self, deliveries: Vec<LoadedDelivery>, through: Sequence) {
         let asked_for = self.loading.take().unwrap_or(Sequence::ZERO);
-        // Asked for what was available, got nothing: there is nothing any more.
-        let through = if deliveries.is_empty() { through.max(asked_for) } else { through };
+        if deliveries.is_empty() && self.available <= asked_for {
+            // There is nothing now. What an earlier run kept last may have to be written again first: the journal says
+            // so when it is there.
+            self.available = through.max(self.read);
+        }
         for loaded in deliveries {
             if loaded.sequence <= self.read {
                 continue;

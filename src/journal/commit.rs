@@ -16,7 +16,7 @@ use super::pending::{From, Item, What};
 use super::segments::{Segment, Slot};
 use super::types::{Alarm, Event, Writer};
 use crate::durable::{ConsumerId, DropReason, JournalHealth, MessageBody, Record, Sequence, Ticket};
-use crate::time::Moment;
+use crate::time::{Instant, Moment};
 
 /// So many segments in a row that cannot be begun, and the disk counts as dead.
 const REFUSALS: u32 = 2;
@@ -25,13 +25,22 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// So much is written to the very first segment.
 const FIRST_SEGMENT_BYTES: u64 = 64 * 1024;
 /// How long nobody asks again for room that was not there.
-pub(super) const ROOM_INTERVAL: Duration = Duration::from_secs(5);
+const ROOM_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What commits have brought about, to be told when they are done.
 #[derive(Debug, Default)]
 struct News {
     committed: BTreeMap<Writer, Ticket>,
     available: BTreeMap<ConsumerId, Sequence>,
+}
+
+/// The disk made no file for another segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused {
+    /// Until then nobody asks again.
+    pub(super) until: Instant,
+    /// Whether for lack of room; otherwise giving up what is old would help nobody.
+    pub(super) is_full: bool,
 }
 
 /// Why nothing could be committed.
@@ -177,9 +186,9 @@ impl<D: Disk> Journal<D> {
         if let Some(slot) = self.segments.take_free(bytes) {
             return Ok(slot);
         }
-        self.create_slot(now, bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Refusal::NoRoom,
-            _ => Refusal::Disk(error),
+        self.create_slot(now, bytes).map_err(|error| match is_full(&error) {
+            true => Refusal::NoRoom,
+            false => Refusal::Disk(error),
         })
     }
 
@@ -188,15 +197,16 @@ impl<D: Disk> Journal<D> {
         match self.disk.create(&name, bytes) {
             Ok(()) => {
                 self.written_bytes += bytes;
-                self.room_at = None;
+                self.refused = None;
                 Ok(Slot { name, bytes })
             }
             Err(error) => {
                 let _ = self.disk.remove(&name);
-                if self.room_at.is_none() {
+                let is_full = is_full(&error);
+                if is_full && !self.refused.is_some_and(|refused| refused.is_full) {
                     self.events.push(Event::Alarm(Alarm::NoRoom { bytes }));
                 }
-                self.room_at = Some(now.monotonic + ROOM_INTERVAL);
+                self.refused = Some(Refused { until: now.monotonic + ROOM_INTERVAL, is_full });
                 Err(error)
             }
         }
@@ -301,6 +311,10 @@ impl<D: Disk> Journal<D> {
         let is_due = self.written_since_checkpoint >= self.checkpoint_bytes.saturating_mul(8);
         is_small || is_due || self.segments.used_bytes() > self.options.max_bytes / 2
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Random as far as the seed is, and another for every segment of every run.

@@ -48,12 +48,14 @@ impl<D: Disk> Journal<D> {
     /// Whether a spare segment is missing that could be there.
     #[must_use]
     pub fn wants_tending(&self, now: Moment) -> bool {
-        count(self.segments.free.len()) < SPARE_SEGMENTS && self.creatable(now) > 0
+        let may_ask = self.refused.is_none_or(|refused| refused.until <= now.monotonic);
+        may_ask && count(self.segments.free.len()) < SPARE_SEGMENTS && self.creatable(now) > 0
     }
 
     /// How many more files there may be.
     fn creatable(&self, now: Moment) -> u64 {
-        if self.room_at.is_some_and(|at| now.monotonic < at) {
+        // A disk that fails for another reason has the room all the same.
+        if self.refused.is_some_and(|refused| refused.is_full && now.monotonic < refused.until) {
             return 0;
         }
         let left = self.options.max_bytes.saturating_sub(self.segments.file_bytes());
@@ -70,7 +72,7 @@ impl<D: Disk> Journal<D> {
     pub(super) fn make_room(&mut self, now: Moment) {
         self.retire();
         self.compact_if_worth_it(now);
-        while self.room(now) < SPARE_SEGMENTS && self.options.when_full == WhenFull::DropOldest {
+        while self.must_drop(now) {
             if !self.drop_oldest(now) {
                 break;
             }
@@ -81,6 +83,14 @@ impl<D: Disk> Journal<D> {
             JournalHealth::Full if room > SPARE_SEGMENTS => self.set_health(JournalHealth::Accepting),
             _ => {}
         }
+    }
+
+    /// Whether what is old must go. On a disk that takes nothing that would make no room, and would not be known after
+    /// a crash: what was given up would come back, behind what is younger.
+    fn must_drop(&self, now: Moment) -> bool {
+        self.options.when_full == WhenFull::DropOldest
+            && self.health != JournalHealth::Dead
+            && self.room(now) < SPARE_SEGMENTS
     }
 
     /// Notes segments in which nothing is owed: their files are free when the note is on disk.

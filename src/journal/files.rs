@@ -40,6 +40,8 @@ pub(super) fn read_files<D: Disk>(disk: &mut D) -> Result<Files, OpenError> {
                 return Err(OpenError::NewerFormat { found, known: FORMAT_VERSION });
             }
             HeaderFound::Blank => files.free.push(slot),
+            // The write that was to begin a segment ended within the header: there never was anything.
+            HeaderFound::Damaged if is_blank_behind_header(disk, &slot) => files.free.push(slot),
             HeaderFound::Damaged => files.unreadable.push(slot),
             HeaderFound::Segment(header) => {
                 let file = SegmentFile { slot, header };
@@ -51,6 +53,10 @@ pub(super) fn read_files<D: Disk>(disk: &mut D) -> Result<Files, OpenError> {
         }
     }
     Ok(files)
+}
+
+fn is_blank_behind_header<D: Disk>(disk: &mut D, slot: &Slot) -> bool {
+    read_whole(disk, slot).iter().skip(SEGMENT_HEADER_BYTES).all(|byte| *byte == 0)
 }
 
 /// The header, from its first or its second place: damage is local. Where a file was being used again when the power

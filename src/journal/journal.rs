@@ -1,6 +1,7 @@
 //! The journal itself: what it holds, and how records come in.
 
 use super::codec::Entry;
+use super::commit::Refused;
 use super::compact::Compaction;
 use super::disk::Disk;
 use super::index::Index;
@@ -32,8 +33,8 @@ pub struct Journal<D> {
     pub(super) health: JournalHealth,
     /// After a commit that failed: when to try again.
     pub(super) retry_at: Option<Instant>,
-    /// When the disk may have room again.
-    pub(super) room_at: Option<Instant>,
+    /// After a file that could not be made.
+    pub(super) refused: Option<Refused>,
     pub(super) checkpoint_bytes: u64,
     pub(super) written_since_checkpoint: u64,
     pub(super) can_read: bool,
@@ -70,7 +71,7 @@ impl<D: Disk> Journal<D> {
             next_commit,
             health: JournalHealth::default(),
             retry_at: None,
-            room_at: None,
+            refused: None,
             checkpoint_bytes: 0,
             written_since_checkpoint: 0,
             can_read: true,

@@ -54,7 +54,7 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
     let mut finder = Finder::new(&replay);
     for mut note in expected(&files.segments, start, tail_at, &replay) {
         let Some(file) = files.segments.remove(&note.ordinal) else {
-            if !retires(&tail, note.ordinal) {
+            if note.next_commit > note.first_commit && !retires(&tail, note.ordinal) {
                 report.lost.push(lost_segment(&note, &replay));
             }
             continue;
@@ -71,14 +71,17 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
             // Nothing is in it but the last commit, which will soon be elsewhere.
             tail.push(What::Note(Entry::Retired { ordinal: note.ordinal }));
         }
-        if walk.frames.is_empty() && !has_tail {
+        if walk.frames.is_empty() && !has_tail && note.ordinal >= start {
+            // Begun, and nothing came of it.
             segments.free.push(segment.slot);
-        } else {
-            segment.is_retiring = retires(&tail, note.ordinal);
-            report.segments += 1;
-            report.commits += count(walk.frames.len()) + u64::from(has_tail);
-            segments.needed.insert(note.ordinal, segment);
+            continue;
         }
+        // An older one is not free even with nothing in it: that may be said by a last commit which a power cut takes
+        // back, and then it may hold the one before.
+        segment.is_retiring = retires(&tail, note.ordinal);
+        report.segments += 1;
+        report.commits += count(walk.frames.len()) + u64::from(has_tail);
+        segments.needed.insert(note.ordinal, segment);
     }
     segments.free.extend(files.segments.into_values().map(|file| file.slot));
     let index = finder.finish();

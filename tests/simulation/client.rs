@@ -79,10 +79,11 @@ pub struct Client {
     held_back: Vec<Packet>,
     unacknowledged: BTreeSet<PacketIdentifier>,
     next_identifier: PacketIdentifier,
+    reuses_identifiers: bool,
 }
 
 impl Client {
-    pub fn new(index: usize, character: Character) -> Client {
+    pub fn new(index: usize, character: Character, reuses_identifiers: bool) -> Client {
         Client {
             index,
             character,
@@ -97,6 +98,7 @@ impl Client {
             held_back: Vec::new(),
             unacknowledged: BTreeSet::new(),
             next_identifier: PacketIdentifier::FIRST,
+            reuses_identifiers,
         }
     }
 
@@ -111,7 +113,7 @@ impl Client {
             keep_alive_seconds: 0,
             filters: Vec::new(),
         };
-        Client::new(index, character)
+        Client::new(index, character, false)
     }
 
     pub fn connection(&self) -> Option<ConnectionId> {
@@ -282,6 +284,11 @@ impl Client {
     }
 
     fn connected(&mut self, connack: &ConnAck, truth: &mut Truth) -> Vec<Packet> {
+        if connack.reason == ReasonCode::ServerUnavailable && truth.disk_may_fail {
+            // A session that cannot be kept is not promised.
+            self.lost(truth);
+            return Vec::new();
+        }
         assert_eq!(connack.reason, ReasonCode::Success, "client {} was refused", self.index);
         let Some(connection) = self.connection() else { unreachable!("it is connecting") };
         self.link = Link::Online(connection);
@@ -375,6 +382,10 @@ impl Client {
         };
         assert_eq!(filters.len(), reasons.len(), "[MQTT-3.8.4-6]");
         for ((filter, asked), reason) in filters.iter().zip(reasons) {
+            if reason.is_error() && truth.disk_may_fail {
+                // It cannot be kept now; whether an earlier one for the same filter stands is left open.
+                continue;
+            }
             let granted = QoS::from_u8(reason.as_u8()).expect("every subscription is allowed here");
             assert!(granted <= *asked, "more was granted than asked for");
             let now = truth.step();
@@ -404,7 +415,9 @@ impl Client {
             self.waiting_to_be_acked.iter().any(|open| open.identifier == identifier)
                 || self.asked.contains_key(&identifier)
         };
-        let mut identifier = self.next_identifier;
+        // A sane client starts again at 1 whenever it likes; a bug may hide behind one that never does.
+        let mut identifier =
+            if self.reuses_identifiers { PacketIdentifier::FIRST } else { self.next_identifier };
         while in_use(identifier) {
             identifier = identifier.next();
         }

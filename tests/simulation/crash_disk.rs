@@ -52,7 +52,7 @@ pub(crate) struct FaultRates {
 }
 
 /// What a power cut leaves of sectors that were written and not synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tear {
     /// None of them.
     LoseAll,

@@ -22,6 +22,7 @@ use crate::agenda::{Agenda, earlier};
 use crate::disk::PlantedDisk;
 use crate::plan::{Plan, PlantedBug};
 use crate::random::Random;
+use crate::truth::payload;
 use crate::wire::delay;
 
 /// What the gateway does to the world.
@@ -73,6 +74,8 @@ pub struct Gateway {
     next_tend: Instant,
     random: Random,
     bug: Option<PlantedBug>,
+    disk_may_fail: bool,
+    slowest_commit: Duration,
 }
 
 struct Uplink {
@@ -93,15 +96,21 @@ impl Gateway {
         let options = Options {
             commit_interval: plan.commit_interval,
             segment_bytes: plan.segment_bytes,
+            when_full: plan.when_full,
             ..Options::new(plan.journal_bytes, random.number())
         };
         let opened = Journal::open(disk.clone(), options, now);
         if disk.is_off() {
             return None;
         }
-        let (journal, recovery) = opened.expect("a journal always opens");
+        let (journal, recovery) = match opened {
+            // Not on this disk; it is tried again.
+            Err(_) if plan.disk_is_bad => return None,
+            opened => opened.expect("a journal always opens"),
+        };
         assert!(recovery.report.is_sound(), "nothing was damaged, but {:?}", recovery.report);
-        let mut broker = Broker::new(plan.limits.clone(), Arc::new(PayloadNamesMessage));
+        let mut broker =
+            Broker::new(plan.limits.clone(), Arc::new(PayloadNamesMessage { padding: plan.padding }));
         broker.restore(&recovery.state, &recovery.queued, now);
         let mut gateway = Gateway {
             broker,
@@ -115,6 +124,8 @@ impl Gateway {
             next_tend: now.monotonic,
             random,
             bug: plan.bug,
+            disk_may_fail: plan.disk_is_bad || plan.padding > 0,
+            slowest_commit: plan.slowest_commit,
         };
         if !plan.forward.is_empty() {
             gateway.open_uplink(plan, &recovery, now, out);
@@ -193,8 +204,14 @@ impl Gateway {
             ..bridge::Options::new("gateway")
         };
         let boots: Boots = recovery.state.boots.clone();
-        let forwarder =
-            Forwarder::new(now, consumer, options, Arc::new(PayloadNamesMessage), boots, restored);
+        let forwarder = Forwarder::new(
+            now,
+            consumer,
+            options,
+            Arc::new(PayloadNamesMessage { padding: plan.padding }),
+            boots,
+            restored,
+        );
         self.uplink = Some(Uplink { forwarder, consumer });
     }
 
@@ -275,11 +292,10 @@ impl Gateway {
     /// Records of one step go together: they are on disk together or not at all.
     fn append(&mut self, now: Moment, writer: Writer, records: &mut Vec<(Ticket, Urgency, Record)>) {
         let records = std::mem::take(records);
-        let Some((ticket, ..)) = records.last() else { return };
-        let forged = broker::Input::Committed { ticket: *ticket };
+        let Some(ticket) = records.last().map(|(ticket, ..)| *ticket) else { return };
         self.ask_journal(now, Request::Append(writer, records));
         if self.bug == Some(PlantedBug::AcknowledgesBeforeCommit) && writer == Writer::BROKER {
-            self.give_broker(now.monotonic, forged);
+            self.give_broker(now.monotonic, broker::Input::Committed { ticket });
         }
     }
 
@@ -314,7 +330,8 @@ impl Gateway {
         let mut done = now.monotonic;
         if self.journal.next_commit().is_some_and(|at| at <= now.monotonic) {
             events = self.journal.commit(now);
-            done = done + Duration::from_micros(self.random.between(100, 20_000));
+            let slowest = u64::try_from(self.slowest_commit.as_micros()).expect("short");
+            done = done + Duration::from_micros(self.random.between(100, slowest));
         }
         if self.next_tend <= now.monotonic {
             self.next_tend = now.monotonic + Duration::from_millis(500);
@@ -359,7 +376,7 @@ impl Gateway {
                 out.push(Effect::Health(health));
                 self.give_broker(done, broker::Input::Health(health));
             }
-            JournalEvent::Alarm(alarm) => panic!("{alarm}"),
+            JournalEvent::Alarm(alarm) => assert!(self.disk_may_fail, "{alarm}"),
         }
     }
 }
@@ -376,12 +393,14 @@ fn patched(frame: &PublishFrame, identifier: Option<PacketIdentifier>, dup: bool
 }
 
 /// Renders a simulated reading: its payload names the message, as everybody's does.
-struct PayloadNamesMessage;
+struct PayloadNamesMessage {
+    padding: usize,
+}
 
 impl Render for PayloadNamesMessage {
     fn render(&self, reading: &Reading, _: &Boots) -> Bytes {
         match reading.measurements[0].value {
-            Value::Number(id) => Bytes::from(format!("m{id}")),
+            Value::Number(id) => Bytes::from(payload(id as usize, self.padding)),
             _ => panic!("a simulated reading has one number"),
         }
     }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use tidegate::journal::WhenFull;
 use tidegate::limits::Limits;
 use tidegate::mqtt::{ProtocolVersion, QoS};
 
@@ -15,8 +16,16 @@ pub enum PlantedBug {
     AcknowledgesBeforeCommit,
     /// The disk takes `sync_data` for done without doing it.
     DiskIgnoresSync,
-    /// A delivery counts as acknowledged by the cloud as soon as it is sent.
+    /// A delivery counts as acknowledged by the cloud as soon as it is sent: the cursor is ahead of the ack.
     DoneWhenSent,
+    /// PUBCOMP goes out as soon as PUBREL comes in.
+    CompletesBeforeCommit,
+    /// A sync that failed is asked for again on the same file, which then says that all is well.
+    RetriesSync,
+    /// Checksums without their seed and numbers that begin anew: commits of an earlier life of a file count.
+    StaleCommitsPass,
+    /// Each checkpoint says what the one before it said.
+    StaleCheckpoint,
 }
 
 /// What one model client is like.
@@ -48,6 +57,19 @@ pub struct Plan {
     pub commit_interval: Duration,
     pub segment_bytes: u64,
     pub journal_bytes: u64,
+    pub when_full: WhenFull,
+    /// Bytes that every payload is longer than it needs to be.
+    pub padding: usize,
+    /// Whether the disk fails, dies and fills up now and then.
+    pub disk_is_bad: bool,
+    /// Whether the wall clock is wrong at boot and jumps by years.
+    pub clock_jumps: bool,
+    /// How long the gateway is down at most.
+    pub downtime: Duration,
+    /// Whether publishers take the lowest identifier that is free, not the next one.
+    pub reuses_identifiers: bool,
+    /// The longest that a commit takes; an SD card stalls now and then.
+    pub slowest_commit: Duration,
     /// How long things go wrong.
     pub storm: Duration,
     /// The mean time between two deaths of the gateway; `None`: it lives.
@@ -72,25 +94,61 @@ impl Plan {
             limits.receive_maximum = 10;
             limits.max_outbox_bytes = 200;
         }
+        let sensors = usize::try_from(random.below(3)).expect("few");
+        let uplink_version = *random.pick(&[ProtocolVersion::V3_1_1, ProtocolVersion::V5]);
+        let uplink_window = *random.pick(&[1, 5, 1000]);
+        let commit_interval = Duration::from_millis(*random.pick(&[20, 200, 1000]));
+        let segment_bytes = *random.pick(&[64 * 1024, 128 * 1024]);
+        // A stream of its own, so that what goes wrong with the disk does not shift everything else.
+        let mut disk = Random::new(seed ^ 0xD15C);
+        let dies_often = disk.chance(500);
+        let dies_always = Random::new(seed ^ 0x51FA).chance(600);
+        let is_slow = Random::new(seed ^ 0x516).chance(350);
+        let is_small = disk.chance(200);
+        // Each commit takes a page; otherwise the longest storm must fit.
+        let (journal_bytes, padding) = if is_small { (8 * segment_bytes, 8_000) } else { (32 << 20, 0) };
+        let when_full = *disk.pick(&[WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block]);
         Plan {
             seed,
             bug: None,
             clients,
-            sensors: usize::try_from(random.below(3)).expect("few"),
+            sensors,
             forward,
-            uplink_version: *random.pick(&[ProtocolVersion::V3_1_1, ProtocolVersion::V5]),
-            uplink_window: *random.pick(&[1, 5, 1000]),
+            uplink_version,
+            uplink_window,
             limits,
-            commit_interval: Duration::from_millis(*random.pick(&[20, 200, 1000])),
-            segment_bytes: *random.pick(&[64 * 1024, 128 * 1024]),
-            // Each commit takes a page; the longest storm must fit.
-            journal_bytes: 32 * 1024 * 1024,
+            commit_interval,
+            segment_bytes,
+            journal_bytes,
+            when_full,
+            padding,
+            downtime: Duration::from_millis(if dies_always {
+                30
+            } else if dies_often {
+                100
+            } else {
+                1_500
+            }),
+            slowest_commit: Duration::from_millis(if is_slow { 400 } else { 20 }),
+            disk_is_bad: disk.chance(300),
+            clock_jumps: disk.chance(300),
+            reuses_identifiers: disk.chance(500),
             storm: Duration::from_millis(if random.chance(100) {
                 15_000
             } else {
                 random.between(1_000, 4_000)
             }),
-            death_every: random.chance(850).then(|| Duration::from_millis(random.between(200, 2_000))),
+            death_every: random.chance(850).then(|| Duration::from_millis(random.between(200, 2_000))).map(
+                |mean| {
+                    if dies_always {
+                        mean / 25
+                    } else if dies_often {
+                        mean / 10
+                    } else {
+                        mean
+                    }
+                },
+            ),
             power_cuts: *random.pick(&[0, 500, 1000]),
             rudeness: *random.pick(&[0, 20, 80]),
             latency: Duration::from_millis(*random.pick(&[1, 10, 80])),

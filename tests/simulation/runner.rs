@@ -32,7 +32,7 @@ impl fmt::Display for Summary {
         write!(
             formatter,
             "{} histories, {:.1} h: {} messages, {} acknowledged, {} delivered, {} repeated, {} counted as dropped; \
-             {} deaths, {} of them power cuts",
+             {} deaths, {} of them power cuts; {} distinct crash points after an acknowledgement",
             self.histories,
             total.virtual_time.as_secs_f64() / 3600.0,
             total.messages,
@@ -42,6 +42,7 @@ impl fmt::Display for Summary {
             total.dropped,
             total.deaths,
             total.power_cuts,
+            total.crash_points,
         )
     }
 }
@@ -62,23 +63,34 @@ pub fn live(seed: u64, bug: Option<PlantedBug>) -> Result<Account, String> {
 }
 
 /// Shows one history, step by step.
-pub fn show(seed: u64) {
-    let plan = Plan::new(seed);
+pub fn show(seed: u64, bug: Option<PlantedBug>) {
+    let plan = Plan { bug, ..Plan::new(seed) };
     println!("{plan:#?}");
     println!("{:#?}", World::new(plan, true).run());
 }
 
-/// Lives many histories on all cores, until so many have failed.
+/// When to stop before all seeds were lived through.
+#[derive(Debug, Clone, Copy)]
+pub struct Enough {
+    pub failures: usize,
+    pub crash_points: u64,
+}
+
+impl Enough {
+    pub const NEVER: Enough = Enough { failures: usize::MAX, crash_points: u64::MAX };
+}
+
+/// Lives many histories on all cores, until there is enough of something.
 pub fn live_through(
     seeds: impl Iterator<Item = u64> + Send,
     bug: Option<PlantedBug>,
-    enough_failures: usize,
+    enough: Enough,
 ) -> (Summary, Vec<Failure>) {
     let seeds = Mutex::new(seeds);
     let results = Mutex::new((Summary::default(), Vec::new()));
-    let enough = AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     let work = || {
-        while !enough.load(Ordering::Relaxed) {
+        while !stop.load(Ordering::Relaxed) {
             let Some(seed) = seeds.lock().unwrap().next() else { return };
             let lived = live(seed, bug);
             let (summary, failures) = &mut *results.lock().unwrap();
@@ -86,7 +98,9 @@ pub fn live_through(
                 Ok(account) => summary.add(&account),
                 Err(message) => failures.push(Failure { seed, message }),
             }
-            enough.store(failures.len() >= enough_failures, Ordering::Relaxed);
+            let has_enough =
+                failures.len() >= enough.failures || summary.total.crash_points >= enough.crash_points;
+            stop.store(has_enough, Ordering::Relaxed);
         }
     };
     quietly(|| {
@@ -101,7 +115,8 @@ pub fn live_through(
 
 /// A planted bug must not hide from a thousand histories.
 pub fn assert_found(bug: PlantedBug) {
-    let (summary, failures) = live_through(1..=SEEDS_TO_FIND_A_BUG, Some(bug), 1);
+    let (summary, failures) =
+        live_through(1..=SEEDS_TO_FIND_A_BUG, Some(bug), Enough { failures: 1, ..Enough::NEVER });
     let found = failures.first().unwrap_or_else(|| panic!("{bug:?} hid from {summary}"));
     println!("{bug:?} was found by seed {}: {}", found.seed, found.message);
 }
@@ -129,6 +144,10 @@ fn quietly(work: impl FnOnce()) {
 }
 
 impl Summary {
+    pub fn crash_points(&self) -> u64 {
+        self.total.crash_points
+    }
+
     fn add(&mut self, account: &Account) {
         self.histories += 1;
         let total = &mut self.total;
@@ -140,5 +159,6 @@ impl Summary {
         total.deaths += account.deaths;
         total.power_cuts += account.power_cuts;
         total.dropped += account.dropped;
+        total.crash_points += account.crash_points;
     }
 }

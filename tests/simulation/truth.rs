@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use tidegate::durable::DropReason;
 use tidegate::mqtt::QoS;
 
+use crate::plan::Plan;
 use crate::retained;
 use crate::subscriber::{Arrival, Session};
 
@@ -63,17 +64,31 @@ pub struct Truth {
     pub deliveries: u64,
     pub repetitions: u64,
     pub acknowledgements: u64,
-    /// Whether queues are so small that counted drops are part of the history.
-    pub drops_are_expected: bool,
+    /// Whether the journal is so small that counted drops are part of the history.
+    drops_are_expected: bool,
+    /// Whether the journal may have to refuse.
+    pub disk_may_fail: bool,
+    padding: usize,
     /// Filters of the uplink's forward rules.
     forwarded: Vec<String>,
     steps: u64,
 }
 
 impl Truth {
-    pub fn new(clients: usize, forwarded: Vec<String>) -> Truth {
-        let sessions = (0..clients).map(|_| Session::default()).collect();
-        Truth { sessions, forwarded, upstream: Session::of_uplink(), ..Truth::default() }
+    pub fn new(plan: &Plan) -> Truth {
+        let sessions = plan.clients.iter().map(|_| Session::default()).collect();
+        let forwarded = plan.forward.iter().map(|(filter, _)| filter.clone()).collect();
+        let padding = plan.padding;
+        let drops_are_expected = padding > 0 || plan.disk_is_bad;
+        Truth {
+            sessions,
+            forwarded,
+            padding,
+            drops_are_expected,
+            disk_may_fail: plan.disk_is_bad || plan.padding > 0,
+            upstream: Session::of_uplink(),
+            ..Truth::default()
+        }
     }
 
     /// A clock that only orders what is known.
@@ -100,7 +115,7 @@ impl Truth {
             transmissions: 1,
             watchers,
         });
-        (id, if clears { String::new() } else { format!("m{id}") })
+        (id, if clears { String::new() } else { payload(id, self.padding) })
     }
 
     /// The sender learned that the message was accepted: from now on it is owed.
@@ -192,7 +207,10 @@ impl Truth {
 
     /// What may be missing at the end, because it was counted as dropped.
     pub fn excused(&self) -> u64 {
-        if self.drops_are_expected { self.dropped.values().sum() } else { 0 }
+        // What was refused was never owed.
+        let refused = [DropReason::JournalFullNewest, DropReason::JournalDead, DropReason::InboxFull];
+        let given_up = self.dropped.iter().filter(|(reason, _)| !refused.contains(reason));
+        if self.drops_are_expected { given_up.map(|(_, count)| count).sum() } else { 0 }
     }
 
     fn watchers(&self, topic: &str) -> Vec<Watcher> {
@@ -207,6 +225,11 @@ impl Truth {
     }
 }
 
+/// The payload of a message: its name, and what makes it as long as it is to be.
+pub fn payload(id: MessageId, padding: usize) -> String {
+    if padding == 0 { format!("m{id}") } else { format!("m{id} {:<padding$}", "") }
+}
+
 /// Which message arrived; `None` for an empty payload, which names none.
 fn identified(sent: &[Sent], arrival: &Arrival) -> Option<MessageId> {
     if arrival.payload.is_empty() {
@@ -214,7 +237,8 @@ fn identified(sent: &[Sent], arrival: &Arrival) -> Option<MessageId> {
         assert!(clears, "an empty payload on {} that nobody sent", arrival.topic);
         return None;
     }
-    let id = std::str::from_utf8(&arrival.payload).ok().and_then(|text| text.strip_prefix('m')?.parse().ok());
+    let text = std::str::from_utf8(&arrival.payload).unwrap_or_default();
+    let id = text.split(' ').next().and_then(|name| name.strip_prefix('m')?.parse().ok());
     let id: MessageId = id.unwrap_or_else(|| panic!("{:?} was sent by nobody", arrival.payload));
     let sent = sent.get(id).unwrap_or_else(|| panic!("m{id} was not sent yet"));
     assert_eq!(sent.topic, arrival.topic, "m{id} came on another topic");

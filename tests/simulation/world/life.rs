@@ -44,17 +44,39 @@ impl World {
         self.disk.power_off_after(self.random.below(12));
     }
 
+    pub(super) fn disk_changes(&mut self) {
+        if self.weather != Weather::Storm {
+            return;
+        }
+        self.in_a_while(1_000, Event::DiskChanges);
+        let what = self.random.below(4);
+        self.show(&format!(
+            "the disk {}",
+            ["is well", "fails now and then", "is dead", "is full"][what as usize]
+        ));
+        self.disk.is_well();
+        match what {
+            1 => self.disk.fails_now_and_then(),
+            2 => self.disk.dies(),
+            3 => self.disk.fills_up(),
+            _ => {}
+        }
+    }
+
     pub(super) fn dies(&mut self) {
         let power_cut = self.random.chance(self.plan.power_cuts);
         self.show(if power_cut { "POWER CUT" } else { "the gateway is KILLED" });
         self.account.deaths += 1;
         self.account.power_cuts += u64::from(power_cut);
         self.gateway = None;
-        if power_cut {
-            let tears = [Tear::LoseAll, Tear::KeepAll, Tear::Sectors, Tear::Pages, Tear::Prefix];
-            self.disk.crash(*self.random.pick(&tears));
-        } else {
-            self.disk.kill();
+        let tears = [Tear::LoseAll, Tear::KeepAll, Tear::Sectors, Tear::Pages, Tear::Prefix];
+        let tear = power_cut.then(|| *self.random.pick(&tears));
+        if self.truth.acknowledgements > 0 {
+            self.crash_points.insert((self.disk.operations(), tear));
+        }
+        match tear {
+            Some(tear) => self.disk.crash(tear),
+            None => self.disk.kill(),
         }
         let (now, random) = (self.now, &mut self.random);
         for (connection, wire) in self.wires.iter_mut().filter(|(_, wire)| wire.listener) {
@@ -68,10 +90,13 @@ impl World {
         for reading in std::mem::take(&mut self.open_readings) {
             self.truth.ended(reading, Fate::Abandoned);
         }
-        let down = Duration::from_millis(self.random.between(1, 1_500));
+        let longest = u64::try_from(self.plan.downtime.as_millis()).expect("some seconds");
+        let down = Duration::from_millis(self.random.between(1, longest));
         if power_cut {
             self.boot = BootId(self.boot.0 + 1);
             self.boot_started = self.now + down;
+            // Without a battery the clock of a new boot is anywhere, until somebody sets it.
+            self.clock_is_synced &= !self.plan.clock_jumps;
         }
         self.agenda.enter(self.now + down, Event::Starts);
         self.strikes_later();
@@ -79,8 +104,22 @@ impl World {
 
     pub(super) fn moment(&self) -> Moment {
         let unix_ms = 1_800_000_000_000 + i64::try_from(self.now.as_millis()).expect("not so long");
+        let unix_ms = unix_ms + self.wall_clock_ahead_ms;
         let monotonic = Instant::from_nanos(self.now.as_nanos().saturating_sub(self.boot_started.as_nanos()));
-        Moment { boot: self.boot, monotonic, unix_ms, quality: TimeQuality::Synced }
+        let quality = if self.clock_is_synced { TimeQuality::Synced } else { TimeQuality::Unsynced };
+        Moment { boot: self.boot, monotonic, unix_ms, quality }
+    }
+
+    pub(super) fn clock_jumps(&mut self) {
+        if self.weather != Weather::Storm {
+            return;
+        }
+        self.in_a_while(1_500, Event::ClockJumps);
+        const YEAR_MS: i64 = 31_557_600_000;
+        self.clock_is_synced = self.random.chance(500);
+        let years = if self.clock_is_synced { 0 } else { *self.random.pick(&[-57, -1, 0, 30]) };
+        self.wall_clock_ahead_ms = years * YEAR_MS;
+        self.show(&format!("the clock jumps: {years} years ahead, synced: {}", self.clock_is_synced));
     }
 
     pub(super) fn world_time(&self, at: Instant) -> Instant {

@@ -8,6 +8,7 @@ use tidegate::mqtt::{self, Packet, QoS};
 
 use super::{Event, Weather, World};
 use crate::client::Link;
+use crate::plan::PlantedBug;
 use crate::wire::{Item, Wire};
 
 impl World {
@@ -28,6 +29,10 @@ impl World {
             (Link::Connecting(_), Weather::Storm) if self.random.chance(20) => self.breaks_off(client),
             (Link::Connecting(_), _) => {}
             (Link::Online(_), Weather::Storm) => self.does_something(client),
+            // What was not acknowledged while the journal took nothing is sent again on another connection.
+            (Link::Online(_), _) if self.clients[client].has_open_publishes() && self.random.chance(10) => {
+                self.breaks_off(client);
+            }
             (Link::Online(_), _) => self.client_sends(client, Packet::PingReq),
         }
     }
@@ -144,17 +149,29 @@ impl World {
         let Some(wire) = self.wires.get_mut(&connection) else { return };
         let Some(item) = wire.to_listener.arrive() else { return };
         let Some(gateway) = self.gateway.as_mut().filter(|_| wire.listener) else { return };
+        let mut completed = None;
         let input = match item {
             Item::Packet(Packet::Connect(connect), _) => {
                 broker::Input::Connect { connection, connect, peer: Peer::default() }
             }
-            Item::Packet(packet, _) => broker::Input::Packet { connection, packet },
+            Item::Packet(packet, _) => {
+                if let (Packet::PubRel(ack), Some(PlantedBug::CompletesBeforeCommit)) =
+                    (&packet, self.plan.bug)
+                {
+                    completed = Some(Packet::PubComp(ack.clone()));
+                }
+                broker::Input::Packet { connection, packet }
+            }
             Item::Closed => {
                 wire.listener = false;
                 broker::Input::Closed { connection }
             }
         };
         gateway.give_broker(boot_now, input);
+        if let Some(packet) = completed {
+            let at = wire.down(self.now, Item::Packet(packet, 0), &mut self.random);
+            self.agenda.enter(at, Event::ArrivesAtClient(connection));
+        }
         self.sweep(connection);
     }
 
@@ -163,6 +180,10 @@ impl World {
         let mut decoder = mqtt::Decoder::of_server(wire.version, 1 << 20);
         let (packet, _) = decoder.decode(&mut bytes).expect("well-formed").expect("a whole packet");
         assert!(bytes.is_empty(), "one packet at a time");
+        if matches!(packet, Packet::PubComp(_)) && self.plan.bug == Some(PlantedBug::CompletesBeforeCommit) {
+            // It has been sent long ago.
+            return;
+        }
         let at = wire.down(self.now, Item::Packet(packet, counted), &mut self.random);
         self.agenda.enter(at, Event::ArrivesAtClient(connection));
     }
@@ -196,6 +217,13 @@ impl World {
                 }
                 for answer in self.clients[owner].take(packet, &mut self.truth) {
                     self.client_sends(owner, answer);
+                }
+                // Refused: the client has done with this connection.
+                if self.clients[owner].connection() != Some(connection)
+                    && let Some(wire) = self.wires.get_mut(&connection)
+                {
+                    wire.dialler = false;
+                    self.sends_on(connection, Item::Closed);
                 }
             }
             Item::Closed => {
