@@ -10,7 +10,7 @@
 //! | floor | modules | what they may do |
 //! |---|---|---|
 //! | 3 assembly | [`cli`] [`config`] [`gateway`] [`telemetry`] | know everybody, decide nothing |
-//! | 2 drivers | [`net`] [`stream`] [`adapter`] [`uplink`] [`disk`] [`clock`] | the only ones with tokio, sockets, files and clocks |
+//! | 2 drivers | [`net`] [`stream`] [`adapter`] [`uplink`] [`users`] [`disk`] [`clock`] | the only ones with tokio, sockets, files and clocks |
 //! | 1 pure machines | [`broker`] [`device`] [`route`] [`bridge`] [`journal`] | take `(now, input)`, give outputs; no async, no clock, no files, no logging |
 //! | 0 words | [`mqtt`] [`flow`] [`durable`] [`reading`] [`time`] [`limits`] | the vocabulary of all floors |
 //!
@@ -50,3 +50,4 @@ pub mod stream;
 pub mod telemetry;
 pub mod time;
 pub mod uplink;
+pub mod users;

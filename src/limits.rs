@@ -12,6 +12,18 @@ pub const PACKET_BYTES_BEFORE_CONNECT: usize = 64 * 1024;
 pub const PACKET_BYTES_MAX: usize = 268_435_460;
 /// How long a new connection may take to send its CONNECT.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// Logins that wait for the verdict on their password, each with its CONNECT; more are told that the server is busy.
+pub const LOGINS_WAITING: usize = 256;
+/// How many of them may come from one address.
+pub const LOGINS_WAITING_PER_ADDRESS: usize = 64;
+/// How long a login may take, waiting included.
+pub const LOGIN_DEADLINE: Duration = Duration::from_secs(20);
+/// Threads that hash passwords, at most; each takes the memory of one hash, 19 MiB as we make them.
+pub const PASSWORD_THREADS: usize = 4;
+/// Logins that were right and are remembered, so that a whole site may come back without being hashed anew.
+pub const REMEMBERED_LOGINS: usize = 1024;
+/// How long they are remembered.
+pub const REMEMBERED_LOGINS_FOR: Duration = Duration::from_secs(60 * 60);
 /// How long a connection that is being closed may take to read what was sent.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes read from a socket at once.

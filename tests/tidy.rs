@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [(u8, &[&str]); 4] = [
     (0, &["mqtt", "flow", "durable", "reading", "time", "limits"]),
     (1, &["broker", "device", "route", "bridge", "journal"]),
-    (2, &["net", "stream", "adapter", "uplink", "disk", "clock"]),
+    (2, &["net", "stream", "adapter", "uplink", "users", "disk", "clock"]),
     (3, &["cli", "config", "gateway", "telemetry"]),
 ];
 
