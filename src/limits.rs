@@ -99,6 +99,10 @@ pub struct Limits {
     pub receive_maximum: u16,
     /// Connections at once.
     pub max_connections: usize,
+    /// Connections at once from one address; of IPv6, from one /64 network.
+    pub max_connections_per_address: usize,
+    /// Seconds that a new connection may take to introduce itself.
+    pub connect_timeout_seconds: u16,
     /// Sessions, connected or not.
     pub max_sessions: usize,
     /// Subscriptions of one session.
@@ -125,6 +129,8 @@ impl Default for Limits {
             max_queued_bytes: 64 * 1024 * 1024,
             receive_maximum: 100,
             max_connections: 10_000,
+            max_connections_per_address: 10_000,
+            connect_timeout_seconds: 10,
             max_sessions: 10_000,
             max_subscriptions: 1_000,
             max_retained_messages: 100_000,

@@ -4,21 +4,25 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::durable::{ConsumerId, JournalHealth, Record, Ticket, Urgency};
 use crate::flow::{Inbound, Outbound};
+use crate::limits::Limits;
 use crate::mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ProtocolVersion, ReasonCode};
 
+use super::access::{Action, Permissions};
 use super::backlog::Backlog;
 use super::connection::{Connection, Defaults};
 use super::ending::Ending;
 use super::inbound::refuse_topic;
 use super::queue::Queue;
+use super::rights::deny;
 use super::sessions::{Attached, Link, Session, SessionKey};
-use super::{Broker, CloseReason, ConnectionId, Event, Output, Peer, Turn};
+use super::{Broker, CloseReason, ConnectionId, Denial, Event, Output, Peer, Turn};
 
 /// A client that is let in: what it said, and what it will be told.
 struct Arrival {
@@ -27,6 +31,7 @@ struct Arrival {
     peer: Peer,
     /// Seconds that its session will outlive its connection.
     expiry: u32,
+    limits: Arc<Limits>,
     properties: ConnAckProperties,
 }
 
@@ -45,19 +50,23 @@ impl Broker {
             Some(Attached::Closing) => return,
             None => {}
         }
-        let old = match self.admit(&connect, &peer) {
+        let limits = peer.limits.clone().unwrap_or_else(|| Arc::clone(&self.limits));
+        let old = match self.admit(&connect, &peer, &limits) {
             Ok(old) => old,
             Err(reason) => return self.refuse(turn, connection, reason),
         };
-        let expiry = self.expiry_of(&connect);
+        let expiry = expiry_of(&connect, &limits);
         let properties = ConnAckProperties::default();
-        let mut arrival = Arrival { connection, connect: kept(connect), peer, expiry, properties };
+        let mut arrival = Arrival { connection, connect: kept(connect), peer, expiry, limits, properties };
         if arrival.connect.client_id.is_empty() {
             // [MQTT-3.1.3-7]
             arrival.connect.client_id = self.new_client_id();
             arrival.properties.assigned_client_identifier = Some(arrival.connect.client_id.clone());
         }
         let client_id = arrival.connect.client_id.clone();
+        if self.denies_will(turn, &arrival) {
+            return self.refuse(turn, connection, ReasonCode::NotAuthorized);
+        }
         let took_over = old.is_some_and(|key| self.take_over(turn, key));
         // Its session may have ended with its connection.
         let (key, session_present, after) = match self.sessions.by_client(&client_id) {
@@ -76,7 +85,12 @@ impl Broker {
     }
 
     /// Whether a client is let in; its session, if it has one.
-    fn admit(&self, connect: &Connect, peer: &Peer) -> Result<Option<SessionKey>, ReasonCode> {
+    fn admit(
+        &self,
+        connect: &Connect,
+        peer: &Peer,
+        limits: &Limits,
+    ) -> Result<Option<SessionKey>, ReasonCode> {
         if connect.properties.authentication_method.is_some() {
             // [MQTT-4.12.0-1]
             return Err(ReasonCode::BadAuthenticationMethod);
@@ -103,13 +117,13 @@ impl Broker {
             Some(session) if session.user.is_some() && session.user != peer.user => {
                 return Err(ReasonCode::NotAuthorized);
             }
-            None if self.sessions.len() >= self.limits.max_sessions => {
+            None if self.sessions.len() >= limits.max_sessions => {
                 return Err(ReasonCode::QuotaExceeded);
             }
             _ => {}
         }
         let is_persistent = session.is_some_and(|session| session.backlog.is_some());
-        let opens = self.expiry_of(connect) > 0 && (!is_persistent || connect.clean_start);
+        let opens = expiry_of(connect, limits) > 0 && (!is_persistent || connect.clean_start);
         let clears = is_persistent && connect.clean_start;
         if (opens || clears) && self.ledger.health() == JournalHealth::Dead {
             return Err(ReasonCode::ServerUnavailable);
@@ -143,28 +157,32 @@ impl Broker {
         }
     }
 
-    /// Seconds that the session will outlive its connection.
-    fn expiry_of(&self, connect: &Connect) -> u32 {
-        let wanted = match connect.version {
-            ProtocolVersion::V5 => connect.properties.session_expiry_interval_seconds.unwrap_or(0),
-            _ if connect.clean_start => 0,
-            _ => u32::MAX,
-        };
-        wanted.min(self.limits.max_session_expiry_seconds)
+    /// Whether a client may not publish the will that it brings.
+    fn denies_will(&self, turn: &mut Turn<'_>, arrival: &Arrival) -> bool {
+        let Some(will) = &arrival.connect.will else { return false };
+        let client_id = &arrival.connect.client_id;
+        let permissions = self.rights.of_client(arrival.peer.user.as_deref(), client_id);
+        let is_denied = !permissions.allow(Action::Publish, &will.topic);
+        if is_denied {
+            deny(turn, client_id, Denial::Will, will.topic.as_byte_string());
+        }
+        is_denied
     }
 
     /// Makes the connection's state, and writes down what the client has to be told.
     fn link(&self, turn: &Turn<'_>, arrival: &mut Arrival) -> Connection {
-        let Arrival { connection, connect, expiry, properties, .. } = arrival;
+        let Arrival { connection, connect, expiry, limits, properties, .. } = arrival;
         let is_v5 = connect.version == ProtocolVersion::V5;
-        // A 3.x client cannot be told another keep-alive than its own.
-        let own = Some(self.limits.server_keep_alive_seconds).filter(|seconds| is_v5 && *seconds > 0);
+        // A 3.x client cannot be told another keep-alive than its own; who asks for a shorter one has it.
+        let longest = limits.server_keep_alive_seconds;
+        let is_longer = connect.keep_alive_seconds == 0 || connect.keep_alive_seconds > longest;
+        let own = Some(longest).filter(|seconds| is_v5 && *seconds > 0 && is_longer);
         // [MQTT-3.1.2-21]
         properties.server_keep_alive_seconds = own;
         if *expiry != connect.properties.session_expiry_interval_seconds.unwrap_or(0) {
             properties.session_expiry_interval_seconds = Some(*expiry);
         }
-        let defaults = Defaults { receive_maximum: self.limits.receive_maximum, keep_alive_seconds: own };
+        let defaults = Defaults { receive_maximum: limits.receive_maximum, keep_alive_seconds: own };
         Connection::new(*connection, connect, turn.now.monotonic, &defaults)
     }
 
@@ -190,7 +208,10 @@ impl Broker {
             backlog,
             will: arrival.connect.will.take(),
             membership: None,
+            permissions: Permissions::unrestricted(),
+            limits: Arc::clone(&arrival.limits),
         });
+        self.apply_rights(turn, key);
         (key, ticket)
     }
 
@@ -205,12 +226,14 @@ impl Broker {
         let opened = backlog.opened;
         self.ledger.append(turn, Urgency::Lingers, arrival.opened(backlog.consumer));
         session.user = arrival.peer.user.take();
+        session.limits = Arc::clone(&arrival.limits);
         session.version = arrival.connect.version;
         session.expiry_interval_seconds = arrival.expiry;
         session.outbound.set_receive_maximum(link.receive_maximum);
         session.link = Link::Online(Box::new(link));
         // A will that waited for its delay is replaced, and with it cancelled `[MQTT-3.1.3-9]`.
         session.will = arrival.connect.will.take();
+        self.apply_rights(turn, key);
         Some(opened)
     }
 
@@ -223,13 +246,15 @@ impl Broker {
         mut properties: ConnAckProperties,
         after: Option<Ticket>,
     ) {
-        let Some(connection) = self.sessions.get(key).connection() else { return };
+        let session = self.sessions.get(key);
+        let Some(connection) = session.connection() else { return };
         let is_v5 = connection.is_v5();
         if is_v5 {
-            properties.receive_maximum = NonZeroU16::new(self.limits.receive_maximum);
+            let limits = &session.limits;
+            properties.receive_maximum = NonZeroU16::new(limits.receive_maximum);
             properties.maximum_packet_size =
-                u32::try_from(self.limits.max_packet_bytes).ok().and_then(NonZeroU32::new);
-            properties.topic_alias_maximum = Some(self.limits.topic_alias_maximum);
+                u32::try_from(limits.max_packet_bytes).ok().and_then(NonZeroU32::new);
+            properties.topic_alias_maximum = Some(limits.topic_alias_maximum);
             properties.shared_subscription_available = Some(true);
         } else {
             properties = ConnAckProperties::default();
@@ -281,6 +306,16 @@ impl Arrival {
             will: self.connect.will.clone(),
         }
     }
+}
+
+/// Seconds that a client's session will outlive its connection.
+fn expiry_of(connect: &Connect, limits: &Limits) -> u32 {
+    let wanted = match connect.version {
+        ProtocolVersion::V5 => connect.properties.session_expiry_interval_seconds.unwrap_or(0),
+        _ if connect.clean_start => 0,
+        _ => u32::MAX,
+    };
+    wanted.min(limits.max_session_expiry_seconds)
 }
 
 /// The same, what is kept of it in memory of its own: it was read from a socket, into a buffer that is much larger.

@@ -8,11 +8,13 @@ use crate::durable::{DropReason, Message, MessageBody, Record, Ticket, Urgency};
 use crate::mqtt::{Disconnect, Packet, PacketIdentifier, PublishProperties, ReasonCode, Will};
 use crate::time::{Instant, Moment};
 
+use super::access::Action;
+use super::rights::deny;
 use super::routing::{Origin, Publisher};
 use super::sessions::{Attached, Link, Offline, Session, SessionKey};
 use super::shared::OpenShared;
 use super::timers::Timer;
-use super::{Broker, CloseReason, ConnectionId, Event, Output, Turn};
+use super::{Broker, CloseReason, ConnectionId, Denial, Event, Output, Turn};
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy)]
@@ -42,8 +44,8 @@ impl Broker {
 
     /// DISCONNECT.
     pub(super) fn disconnect(&mut self, turn: &mut Turn<'_>, key: SessionKey, packet: &Disconnect) {
-        let maximum = self.limits.max_session_expiry_seconds;
         let session = self.sessions.at(key);
+        let maximum = session.limits.max_session_expiry_seconds;
         if let Some(expiry) = packet.session_expiry_interval_seconds {
             // [MQTT-3.14.2-2] of 5.0
             if session.expiry_interval_seconds == 0 && expiry > 0 {
@@ -191,7 +193,12 @@ impl Broker {
 
     /// Publishes the will that a session still has `[MQTT-3.1.2-8]`.
     fn publish_will(&mut self, turn: &mut Turn<'_>, key: SessionKey) {
-        let Some(will) = self.sessions.at(key).will.take() else { return };
+        let session = self.sessions.at(key);
+        let Some(will) = session.will.take() else { return };
+        if !session.permissions.allow(Action::Publish, &will.topic) {
+            deny(turn, &session.client_id, Denial::WillSent, will.topic.as_byte_string());
+            return turn.dropped(1, DropReason::NotAuthorized);
+        }
         let Will { topic, payload, qos, retain, delay_interval_seconds: _, properties } = *will;
         let properties = (properties != PublishProperties::default()).then(|| Box::new(properties));
         let body = MessageBody::Publish { payload, properties };

@@ -92,7 +92,7 @@ impl Broker {
         backlog.owe(sequence);
         // QoS 2 needs its identifier on disk first; it takes the way through the journal.
         let at_once = was_caught_up && qos == QoS::AtLeastOnce;
-        if !at_once || session.readiness(0, qos, self.limits.max_outbox_bytes) != Readiness::Now {
+        if !at_once || session.readiness(0, qos) != Readiness::Now {
             return self.send_on(turn, key);
         }
         if let Some(backlog) = &mut session.backlog {
@@ -102,9 +102,7 @@ impl Broker {
             return self.drop_owed(turn, key, sequence, DropReason::PacketTooLarge);
         };
         let session = self.sessions.at(key);
-        if let Readiness::Never(reason) =
-            session.readiness(frame.bytes.len(), qos, self.limits.max_outbox_bytes)
-        {
+        if let Readiness::Never(reason) = session.readiness(frame.bytes.len(), qos) {
             return self.drop_owed(turn, key, sequence, reason);
         }
         self.send_assigned(turn, key, frame, sequence);
@@ -138,7 +136,7 @@ impl Broker {
             return turn.dropped(1, DropReason::PacketTooLarge);
         };
         let session = self.sessions.at(key);
-        let readiness = session.readiness(frame.bytes.len(), qos, self.limits.max_outbox_bytes);
+        let readiness = session.readiness(frame.bytes.len(), qos);
         match readiness {
             Readiness::Now if !waits_behind => {
                 session.send(turn, frame, qos, None);
@@ -161,9 +159,10 @@ impl Broker {
         expiry: Option<u32>,
     ) {
         let expires_at = expiry.map(|seconds| turn.now.monotonic + Duration::from_secs(seconds.into()));
-        let bounds =
-            Bounds { messages: self.limits.max_queued_messages, bytes: self.limits.max_queued_bytes };
-        let queue = &mut self.sessions.at(key).waiting_to_be_sent;
+        let session = self.sessions.at(key);
+        let limits = &session.limits;
+        let bounds = Bounds { messages: limits.max_queued_messages, bytes: limits.max_queued_bytes };
+        let queue = &mut session.waiting_to_be_sent;
         let dropped = queue.push(Queued { frame, qos, expires_at }, bounds);
         turn.dropped(dropped, DropReason::QueueFull);
     }

@@ -28,9 +28,9 @@ enum Refusal {
 impl Broker {
     /// PUBLISH.
     pub(super) fn publish_in(&mut self, turn: &mut Turn<'_>, key: SessionKey, mut publish: Publish) {
-        let alias_maximum = self.limits.topic_alias_maximum;
-        let receive_maximum = self.limits.receive_maximum;
         let session = self.sessions.at(key);
+        let alias_maximum = session.limits.topic_alias_maximum;
+        let receive_maximum = session.limits.receive_maximum;
         let Some(connection) = session.connection_mut() else { return };
         let topic = match topic_of(connection, publish.topic.take(), publish.topic_alias, alias_maximum) {
             Ok(topic) => topic,
@@ -53,7 +53,13 @@ impl Broker {
             }
             connection.received_open = connection.received_open.saturating_add(1);
         }
-        let refusal = refuse_topic(&topic);
+        let mut refusal = refuse_topic(&topic);
+        if refusal.is_none() && self.denies_publish(turn, key, &topic, qos.qos()) {
+            if qos == PublishQoS::AtMostOnce {
+                return;
+            }
+            refusal = Some(ReasonCode::NotAuthorized);
+        }
         let message = Message {
             topic,
             qos: qos.qos(),

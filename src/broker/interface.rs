@@ -12,7 +12,8 @@ use crate::durable::{
 };
 use crate::mqtt::{Connect, Packet, PacketIdentifier, QoS, ReasonCode, TopicFilter};
 
-use super::PublishFrame;
+use super::{PublishFrame, Rights};
+use crate::limits::Limits;
 
 /// Names one network connection; never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,6 +99,15 @@ pub enum Input {
     },
     /// The journal's health changed.
     Health(JournalHealth),
+    /// Other rights hold from now on.
+    Rights(Rights),
+    /// Who is connected here has no account any more: it is told so, and the connection closed.
+    Expel {
+        /// Which connection.
+        connection: ConnectionId,
+        /// What a 5.0 client is told.
+        reason: ReasonCode,
+    },
     /// The deadline of [`super::Broker::next_timeout`] passed.
     Timeout,
 }
@@ -120,6 +130,8 @@ pub struct Peer {
     pub user: Option<ByteString>,
     /// Address, for logs and events.
     pub address: String,
+    /// The bounds of who comes by its listener; `None`: the broker's.
+    pub limits: Option<Arc<Limits>>,
 }
 
 /// What the driver is asked to do.
@@ -212,6 +224,15 @@ pub enum Event {
         /// With which code.
         reason: ReasonCode,
     },
+    /// A client was refused something by the access rules.
+    Denied {
+        /// Its identifier.
+        client_id: ByteString,
+        /// What.
+        what: Denial,
+        /// The topic, or the filter.
+        topic: ByteString,
+    },
     /// Messages will not be delivered to somebody.
     Dropped {
         /// How many.
@@ -219,6 +240,19 @@ pub enum Event {
         /// Why.
         reason: DropReason,
     },
+}
+
+/// What the access rules refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Denial {
+    /// PUBLISH.
+    Publish,
+    /// One filter of SUBSCRIBE.
+    Subscribe,
+    /// A will, when its client connects.
+    Will,
+    /// A will that was allowed when its client connected, and is not when it is due.
+    WillSent,
 }
 
 /// Why a connection ended.

@@ -15,8 +15,10 @@
 //! | `ledger` | what waits for the disk |
 //! | `sessions` `connection` `timers` `hash` | where everything stands |
 //! | `publish_frame` | a PUBLISH, encoded once for many |
+//! | `access` `rights` | who may do what, and what follows from a no |
 //! | `restore` | going on after an earlier run |
 
+mod access;
 mod backlog;
 mod connect;
 mod connection;
@@ -35,6 +37,7 @@ mod recent_topics;
 mod recipients;
 mod restore;
 mod retained;
+mod rights;
 mod routing;
 mod sending;
 mod sessions;
@@ -46,13 +49,15 @@ mod subscriptions;
 mod tests;
 mod timers;
 
+pub use access::{Actions, Effect, Rights, Rule, TopicPattern, Who};
 pub use interface::{
-    CloseReason, ConnectionId, Event, ForwardRule, Input, Output, Peer, Relay, Renderer, SourceId,
+    CloseReason, ConnectionId, Denial, Event, ForwardRule, Input, Output, Peer, Relay, Renderer, SourceId,
     UplinkRules,
 };
 pub use publish_frame::PublishFrame;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytestring::ByteString;
 
@@ -72,7 +77,8 @@ use timers::Timers;
 
 /// The broker. See the module.
 pub struct Broker {
-    limits: Limits,
+    limits: Arc<Limits>,
+    rights: Rights,
     renderer: Renderer,
     boots: Boots,
     ledger: Ledger,
@@ -120,7 +126,8 @@ impl Broker {
     #[must_use]
     pub fn new(limits: Limits, renderer: Renderer) -> Broker {
         Broker {
-            limits: Limits { receive_maximum: limits.receive_maximum.max(1), ..limits },
+            limits: Arc::new(Limits { receive_maximum: limits.receive_maximum.max(1), ..limits }),
+            rights: Rights::unrestricted(),
             renderer,
             boots: Boots::default(),
             ledger: Ledger::default(),
@@ -171,6 +178,8 @@ impl Broker {
             }
             Input::Dropped { consumer, count } => self.journal_dropped(consumer, count),
             Input::Health(health) => self.health_changed(turn, health),
+            Input::Rights(rights) => self.change_rights(turn, rights),
+            Input::Expel { connection, reason } => self.expel(turn, connection, reason),
             Input::Timeout => self.timeout(turn),
         }
     }

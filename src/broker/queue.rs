@@ -92,6 +92,15 @@ impl Queue {
         Some(queued)
     }
 
+    /// Keeps only what `keep` says; says how many had to go.
+    pub(super) fn retain(&mut self, keep: impl Fn(&PublishFrame) -> bool) -> u64 {
+        let before = self.messages.len();
+        self.messages.retain(|queued| keep(&queued.frame));
+        self.bytes = self.messages.iter().map(|queued| queued.frame.bytes.len()).sum();
+        self.at_most_once = self.messages.iter().filter(|queued| queued.qos == QoS::AtMostOnce).count();
+        u64::try_from(before - self.messages.len()).unwrap_or(u64::MAX)
+    }
+
     /// Empties it; says how many there were.
     pub(super) fn clear(&mut self) -> u64 {
         let count = self.messages.len();

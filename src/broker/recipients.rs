@@ -5,6 +5,7 @@
 use smallvec::SmallVec;
 
 use crate::durable::{Delivery, DropReason, Message};
+use crate::limits::Limits;
 use crate::mqtt::QoS;
 
 use super::backlog::Backlog;
@@ -60,6 +61,8 @@ impl Broker {
             match subscription.subscriber {
                 // [MQTT-3.8.3-3]
                 Subscriber::Session(key) if subscription.no_local && own == Some(key) => continue,
+                Subscriber::Session(key) if subscription.is_asked && !self.may_get(key, message) => continue,
+                Subscriber::Group(id) if subscription.is_asked && !self.group_may_get(id, message) => continue,
                 Subscriber::Uplink(place, _) if !self.may_relay(relay, place) => continue,
                 _ => {}
             }
@@ -107,6 +110,14 @@ impl Broker {
         }
     }
 
+    /// The bounds of what waits for a session; what is shared has those of the broker.
+    fn limits_of(&self, subscriber: Subscriber) -> &Limits {
+        match subscriber {
+            Subscriber::Session(key) => &self.sessions.get(key).limits,
+            Subscriber::Group(_) | Subscriber::Uplink(..) => &self.limits,
+        }
+    }
+
     /// What is owed to durable consumers; marks them.
     pub(super) fn deliveries(
         &mut self,
@@ -131,7 +142,7 @@ impl Broker {
                 }
                 Subscriber::Session(_) | Subscriber::Group(_) => {
                     let Some(backlog) = self.backlog_of(recipient.subscriber) else { continue };
-                    if backlog.owed() >= self.limits.max_queued_messages {
+                    if backlog.owed() >= self.limits_of(recipient.subscriber).max_queued_messages {
                         turn.dropped(1, DropReason::QueueFull);
                         recipient.share = Share::Dropped;
                         continue;

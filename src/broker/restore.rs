@@ -3,12 +3,14 @@
 //! Whoever was connected when the gateway died is detached from now on; how long it was dead is not known.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::durable::{ConsumerId, OutboundPhase, Sequence, SessionState, State};
 use crate::flow::{Inbound, Outbound, Phase};
 use crate::time::Moment;
 
 use super::Broker;
+use super::access::Reach;
 use super::backlog::Backlog;
 use super::ending::offline;
 use super::queue::Queue;
@@ -66,6 +68,8 @@ impl Broker {
             backlog: Some(Backlog::restored(consumer, last_owed)),
             will: state.will.clone(),
             membership: None,
+            permissions: self.rights.of_client(state.user.as_deref(), &state.client_id),
+            limits: Arc::clone(&self.limits),
         });
         for (filter, subscription) in &state.subscriptions {
             if filter.share_name().is_some() {
@@ -74,7 +78,8 @@ impl Broker {
             }
             let subscriber = Subscriber::Session(key);
             let subscription = Subscription::new(subscriber, subscription.options, subscription.identifier);
-            self.subscriptions.insert(filter, subscription);
+            let is_asked = self.sessions.get(key).permissions.reach(filter) != Reach::Everything;
+            self.subscriptions.insert(filter, subscription.asked(is_asked));
         }
         if let Some(at) = link.next() {
             self.timers.set(at, Timer::Session(key));

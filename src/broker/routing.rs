@@ -86,7 +86,12 @@ impl Broker {
         origin: Origin,
         recipients: &mut [Recipient],
     ) -> Result<Accepted, DropReason> {
-        let change = if message.retain { self.retained.change(&message, &self.limits) } else { Change::None };
+        let change = if message.retain {
+            self.retained
+                .change(&message, origin.session().map_or(&self.limits, |key| &self.sessions.get(key).limits))
+        } else {
+            Change::None
+        };
         let wanted = recipients.iter().filter(|recipient| self.wants_record(recipient, &message)).count();
         let refusal = self.refusal(wanted > 0, origin.received.is_some() || change != Change::None);
         let is_strict = origin.urgency == Urgency::Awaited && origin.session().is_some();

@@ -52,8 +52,8 @@ pub(super) enum Readiness {
 }
 
 impl Session {
-    /// Whether a PUBLISH of this size can be sent, when at most so much may wait for the socket.
-    pub(super) fn readiness(&self, bytes: usize, qos: QoS, max_outbox_bytes: usize) -> Readiness {
+    /// Whether a PUBLISH of this size can be sent.
+    pub(super) fn readiness(&self, bytes: usize, qos: QoS) -> Readiness {
         let Some(connection) = self.connection() else {
             return Readiness::Later;
         };
@@ -61,7 +61,7 @@ impl Session {
         if bytes > connection.maximum_packet_size {
             return Readiness::Never(DropReason::PacketTooLarge);
         }
-        let has_room = connection.outbox_bytes <= max_outbox_bytes;
+        let has_room = connection.outbox_bytes <= self.limits.max_outbox_bytes;
         match qos {
             _ if !connection.greeted => Readiness::Later,
             QoS::AtMostOnce if has_room => Readiness::Now,
@@ -150,7 +150,7 @@ impl Broker {
         if !session.connection().is_some_and(|connection| connection.greeted) {
             return;
         }
-        session.send_queued(turn, self.limits.max_outbox_bytes);
+        session.send_queued(turn);
         while self.send_next_owed(turn, key) {}
         let session = self.sessions.at(key);
         let window = session.connection().map_or(0, |connection| connection.receive_maximum);
@@ -161,8 +161,8 @@ impl Broker {
 
     /// Sends the next message that was read from the journal; `false` when there is none or it has to wait.
     fn send_next_owed(&mut self, turn: &mut Turn<'_>, key: SessionKey) -> bool {
-        let max_outbox_bytes = self.limits.max_outbox_bytes;
         let session = self.sessions.at(key);
+        let max_outbox_bytes = session.limits.max_outbox_bytes;
         let Some(backlog) = &mut session.backlog else { return false };
         let Some(next) = backlog.next_read() else { return false };
         let (sequence, qos) = (next.sequence, next.delivery.qos);
@@ -182,7 +182,7 @@ impl Broker {
         if to_repeat && !has_room {
             return false;
         }
-        if reopened.is_none() && session.readiness(0, qos, max_outbox_bytes) != Readiness::Now {
+        if reopened.is_none() && session.readiness(0, qos) != Readiness::Now {
             return false;
         }
         let Some(owed) = session.backlog.as_mut().and_then(|backlog| backlog.take_next_read()) else {
@@ -208,11 +208,27 @@ impl Broker {
         delivery: &Delivery,
         message: &Message,
     ) {
+        if !self.may_get(key, message) && self.withdraw(turn, key, identifier) {
+            return;
+        }
         let expiry = expiry_left(message, &turn.now).unwrap_or(Some(0));
         let Some(frame) = self.encode_owed(key, delivery, message, expiry) else { return };
         let session = self.sessions.at(key);
         let dup = session.outbound.find(identifier).is_some_and(|(_, in_flight)| in_flight.sent());
         session.transmit(turn, frame, Some(identifier), dup);
+    }
+
+    /// Gives up a delivery that has its identifier and may not be made any more; `false` when its PUBLISH may have
+    /// been sent already: then it is repeated, for the client could take another one with this identifier for it.
+    fn withdraw(&mut self, turn: &mut Turn<'_>, key: SessionKey, identifier: PacketIdentifier) -> bool {
+        let outbound = &mut self.sessions.at(key).outbound;
+        if outbound.find(identifier).is_none_or(|(_, in_flight)| in_flight.sent_before) {
+            return false;
+        }
+        if let Some(InFlight { sequence: Some(sequence), .. }) = outbound.abandon(identifier) {
+            self.drop_owed(turn, key, sequence, DropReason::NotAuthorized);
+        }
+        true
     }
 
     /// Sends for the first time what was read from the journal. QoS 2 waits until its identifier is on disk.
@@ -224,6 +240,10 @@ impl Broker {
         delivery: Delivery,
         message: Message,
     ) {
+        // Rights may have changed since it was matched.
+        if !self.may_get(key, &message) {
+            return self.drop_owed(turn, key, sequence, DropReason::NotAuthorized);
+        }
         let expiry = match expiry_left(&message, &turn.now) {
             Ok(expiry) => expiry,
             Err(reason) => return self.drop_owed(turn, key, sequence, reason),
@@ -234,9 +254,7 @@ impl Broker {
             return self.drop_owed(turn, key, sequence, DropReason::PacketTooLarge);
         };
         let session = self.sessions.at(key);
-        if let Readiness::Never(reason) =
-            session.readiness(frame.bytes.len(), qos, self.limits.max_outbox_bytes)
-        {
+        if let Readiness::Never(reason) = session.readiness(frame.bytes.len(), qos) {
             return self.drop_owed(turn, key, sequence, reason);
         }
         if qos == QoS::ExactlyOnce {
@@ -356,10 +374,10 @@ impl Session {
     }
 
     /// Sends what waits in memory, as far as window and socket take it.
-    fn send_queued(&mut self, turn: &mut Turn<'_>, max_outbox_bytes: usize) {
+    fn send_queued(&mut self, turn: &mut Turn<'_>) {
         while let Some(first) = self.waiting_to_be_sent.first() {
             let (bytes, qos) = (first.frame.bytes.len(), first.qos);
-            let readiness = self.readiness(bytes, qos, max_outbox_bytes);
+            let readiness = self.readiness(bytes, qos);
             if matches!(readiness, Readiness::Later | Readiness::Never(DropReason::SlowSubscriber)) {
                 return;
             }

@@ -5,16 +5,19 @@
 //! journal. Data only: what happens to it is decided in the other rooms.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use bytestring::ByteString;
 use slab::Slab;
 
 use crate::durable::{ConsumerId, SubscriptionState};
 use crate::flow::{Inbound, Outbound};
+use crate::limits::Limits;
 use crate::mqtt::{ProtocolVersion, TopicFilter, Will};
 use crate::time::Instant;
 
 use super::ConnectionId;
+use super::access::Permissions;
 use super::backlog::Backlog;
 use super::connection::Connection;
 use super::hash::NumberMap;
@@ -48,6 +51,10 @@ pub(super) struct Session {
     pub(super) will: Option<Box<Will>>,
     /// Its part in shared subscriptions, if it ever had any.
     pub(super) membership: Option<Box<Membership>>,
+    /// What its client may do.
+    pub(super) permissions: Permissions,
+    /// The bounds of the listener that its client came by last.
+    pub(super) limits: Arc<Limits>,
 }
 
 /// Whether the client is there.

@@ -11,6 +11,7 @@ use crate::durable::{
 use crate::flow::Phase;
 use crate::mqtt::{PacketIdentifier, QoS, TopicFilter};
 
+use super::access::Reach;
 use super::backlog::Backlog;
 use super::ledger::Waiting;
 use super::publish_frame::{Identifiers, Variant, encode_once};
@@ -32,6 +33,8 @@ enum Choice {
     Nobody,
     /// Nobody ever: it is larger than any of them takes.
     TooLarge,
+    /// Nobody ever: the rules have changed, and none of them may have it.
+    Forbidden,
 }
 
 impl Broker {
@@ -66,14 +69,31 @@ impl Broker {
         let id = self.groups.of(filter);
         if let Some(group) = self.groups.at(id) {
             group.admit(Member::new(key, subscription));
-            let entry = Subscription::new(Subscriber::Group(id), group.options(), None);
-            self.subscriptions.insert(filter, entry);
         }
+        self.enter_group(id);
         let membership = self.sessions.at(key).membership.get_or_insert_default();
         if !membership.groups.contains(&id) {
             membership.groups.push(id);
         }
         id
+    }
+
+    /// Enters a group into the trie as its members and their rights make it.
+    pub(super) fn enter_group(&mut self, id: GroupId) {
+        let Some(group) = self.groups.get(id) else { return };
+        let is_asked = group.members_in_turn().any(|(_, member)| {
+            self.sessions.get(member.session).permissions.reach(&group.filter) != Reach::Everything
+        });
+        let entry = Subscription::new(Subscriber::Group(id), group.options(), None).asked(is_asked);
+        self.subscriptions.insert(&group.filter, entry);
+    }
+
+    /// Whether any member may get a message.
+    pub(super) fn group_may_get(&self, id: GroupId, message: &Message) -> bool {
+        let group = self.groups.get(id);
+        group.is_some_and(|group| {
+            group.members_in_turn().any(|(_, member)| self.may_get(member.session, message))
+        })
     }
 
     /// A session does not take part any more. What it has not answered yet it may still answer.
@@ -84,8 +104,7 @@ impl Broker {
         }
         let Some(group) = self.groups.at(id) else { return };
         if group.dismiss(key) {
-            let entry = Subscription::new(Subscriber::Group(id), group.options(), None);
-            self.subscriptions.insert(filter, entry);
+            self.enter_group(id);
         } else {
             self.close_group(turn, id, filter);
         }
@@ -204,6 +223,10 @@ impl Broker {
                 self.drop_shared(turn, id, &held, DropReason::PacketTooLarge);
                 None
             }
+            Choice::Forbidden => {
+                self.drop_shared(turn, id, &held, DropReason::NotAuthorized);
+                None
+            }
             Choice::Member { place, member, qos, frame } => {
                 if let Some(group) = self.groups.at(id) {
                     group.had_its_turn(place);
@@ -224,7 +247,12 @@ impl Broker {
     fn choose(&self, id: GroupId, held: &Held, expiry: Option<u32>) -> Choice {
         let Some(group) = self.groups.get(id) else { return Choice::Nobody };
         let mut is_too_large = true;
+        let mut is_forbidden = group.members_in_turn().next().is_some();
         for (place, member) in group.members_in_turn() {
+            if !self.may_get(member.session, &held.message) {
+                continue;
+            }
+            is_forbidden = false;
             let session = self.sessions.get(member.session);
             // [MQTT-4.8.2-3]
             let qos = held.qos.min(member.maximum_qos);
@@ -237,11 +265,15 @@ impl Broker {
                 return Choice::Member { place, member, qos, frame };
             }
         }
-        if is_too_large { Choice::TooLarge } else { Choice::Nobody }
+        match (is_forbidden, is_too_large) {
+            (true, _) => Choice::Forbidden,
+            (false, true) => Choice::TooLarge,
+            (false, false) => Choice::Nobody,
+        }
     }
 
     fn has_room(&self, session: &Session, qos: QoS) -> bool {
-        let is_ready = session.readiness(0, qos, self.limits.max_outbox_bytes) == Readiness::Now
+        let is_ready = session.readiness(0, qos) == Readiness::Now
             && !session.waiting_to_be_sent.holds(qos);
         match &session.backlog {
             Some(backlog) if qos == QoS::ExactlyOnce => {
@@ -411,7 +443,7 @@ impl Broker {
         let expiry = expiry_left(&held.message, &turn.now).unwrap_or(Some(0));
         let frame = self.shared_frame(session, member, &held, qos, expiry);
         let Some(frame) = frame.filter(|_| is_free) else { return Some(held) };
-        if session.readiness(frame.bytes.len(), qos, self.limits.max_outbox_bytes) != Readiness::Now {
+        if session.readiness(frame.bytes.len(), qos) != Readiness::Now {
             return Some(held);
         }
         let session = self.sessions.at(member.session);

@@ -13,6 +13,7 @@ use crate::mqtt::{
     Unsubscribe,
 };
 
+use super::access::Reach;
 use super::sending::expiry_left;
 use super::sessions::SessionKey;
 use super::subscriptions::{Subscriber, Subscription};
@@ -47,7 +48,7 @@ impl Broker {
         self.answer(turn, key, Packet::SubAck(Box::new(packet)), after);
         for (filter, options) in wants_retained {
             let subscription = Subscription::new(Subscriber::Session(key), options, identifier);
-            self.send_retained(turn, &filter, &subscription);
+            self.send_retained(turn, key, &filter, &subscription);
         }
         if is_shared {
             // What waited for anybody may have found somebody.
@@ -64,10 +65,11 @@ impl Broker {
         identifier: Option<NonZeroU32>,
     ) -> Result<Made, ReasonCode> {
         let filter = parse(text)?;
+        let reach = self.reach(turn, key, &filter)?;
         let health = self.ledger.health();
         let session = self.sessions.at(key);
         let is_new = !session.subscriptions.contains_key(&filter);
-        if is_new && session.subscriptions.len() >= self.limits.max_subscriptions {
+        if is_new && session.subscriptions.len() >= session.limits.max_subscriptions {
             return Err(ReasonCode::QuotaExceeded);
         }
         let consumer = session.consumer();
@@ -81,7 +83,7 @@ impl Broker {
             after = self.join(turn, key, &filter, &subscription);
         } else {
             let entry = Subscription::new(Subscriber::Session(key), options, identifier);
-            self.subscriptions.insert(&filter, entry);
+            self.subscriptions.insert(&filter, entry.asked(reach != Reach::Everything));
         }
         if let Some(consumer) = consumer {
             let record = Record::Subscribed { consumer, filter: filter.clone(), options, identifier };
@@ -91,11 +93,18 @@ impl Broker {
     }
 
     /// The retained messages that a new subscription gets, as if they were published now `[MQTT-3.3.1-9]`.
-    fn send_retained(&mut self, turn: &mut Turn<'_>, filter: &TopicFilter, subscription: &Subscription) {
+    fn send_retained(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: SessionKey,
+        filter: &TopicFilter,
+        subscription: &Subscription,
+    ) {
         let messages: Vec<Message> = self.retained.matching(filter).cloned().collect();
         for message in &messages {
             match expiry_left(message, &turn.now) {
-                Ok(_) => self.send_stored(turn, message, subscription),
+                Ok(_) if self.may_get(key, message) => self.send_stored(turn, message, subscription),
+                Ok(_) => {}
                 Err(_) => self.forget_retained(turn, message),
             }
         }

@@ -35,6 +35,8 @@ pub(super) struct Subscription {
     pub(super) no_local: bool,
     pub(super) retain_as_published: bool,
     pub(super) identifier: Option<NonZeroU32>,
+    /// Whether its session may have only some of what it matches: each message is asked about.
+    pub(super) is_asked: bool,
 }
 
 impl Subscription {
@@ -49,7 +51,13 @@ impl Subscription {
             no_local: options.no_local,
             retain_as_published: options.retain_as_published,
             identifier,
+            is_asked: false,
         }
+    }
+
+    /// The same, its messages asked about or not.
+    pub(super) const fn asked(self, is_asked: bool) -> Subscription {
+        Subscription { is_asked, ..self }
     }
 }
 

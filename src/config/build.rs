@@ -7,7 +7,7 @@ use bytestring::ByteString;
 
 use super::Folder;
 use super::kind::{self, Url};
-use super::meaning::{DEFAULT_FORWARD, listeners};
+use super::meaning::{DEFAULT_FORWARD, access, listeners};
 use super::model::{Config, Gateway, Journal, Listener, Sensor, Source, Uplink};
 use super::section::Section;
 use super::tree::{Node, Table, Value};
@@ -29,8 +29,9 @@ pub(super) fn build(root: &Table, folder: &Folder) -> Config {
     let gateway = gateway(&Section::of_root(root, "gateway"), folder);
     let uplink = |section: &Section<'_>| uplink(section, &gateway.id, folder);
     Config {
-        limits: limits(&Section::of_root(root, "broker")),
-        listeners: all_listeners(root),
+        limits: limits(&Section::of_root(root, "broker"), Limits::default()),
+        rights: access::rights(root),
+        listeners: all_listeners(root, folder),
         journal: journal(&Section::of_root(root, "journal")),
         sensors: Section::named(root, "sensor")
             .iter()
@@ -70,8 +71,8 @@ fn default_data_dir() -> PathBuf {
     PathBuf::from(first.unwrap_or(DEFAULT_DATA_DIR))
 }
 
-fn limits(broker: &Section<'_>) -> Limits {
-    let default = Limits::default();
+/// The bounds that a table says, the others as they are.
+fn limits(broker: &Section<'_>, default: Limits) -> Limits {
     let count = |key: &str, default: usize| broker.number(key).unwrap_or(default);
     let bytes = |key: &str, default: usize| {
         broker.size(key).and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(default)
@@ -82,6 +83,13 @@ fn limits(broker: &Section<'_>) -> Limits {
         max_queued_bytes: bytes("max_queued_bytes", default.max_queued_bytes),
         receive_maximum: broker.number("receive_maximum").unwrap_or(default.receive_maximum),
         max_connections: count("max_connections", default.max_connections),
+        max_connections_per_address: count(
+            "max_connections_per_address",
+            default.max_connections_per_address,
+        ),
+        connect_timeout_seconds: broker
+            .number("connect_timeout_seconds")
+            .unwrap_or(default.connect_timeout_seconds),
         max_sessions: count("max_sessions", default.max_sessions),
         max_subscriptions: count("max_subscriptions", default.max_subscriptions),
         max_retained_messages: count("max_retained_messages", default.max_retained_messages),
@@ -97,17 +105,26 @@ fn limits(broker: &Section<'_>) -> Limits {
     }
 }
 
-fn all_listeners(root: &Table) -> Vec<Listener> {
+fn all_listeners(root: &Table, folder: &Folder) -> Vec<Listener> {
     let broker = Section::of_root(root, "broker");
     let sections = Section::all(root.get("listener").map_or(&[][..], Node::elements), "listener");
+    let of_broker = limits(&broker, Limits::default());
     if sections.is_empty() {
-        let allow_anonymous = broker.switch("allow_anonymous").unwrap_or(true);
-        return vec![Listener { address: listeners::DEFAULT, allow_anonymous }];
+        return vec![Listener {
+            address: listeners::DEFAULT,
+            allow_anonymous: broker.switch("allow_anonymous").unwrap_or(true),
+            password_file: access::password_file(&broker, &broker, folder),
+            limits: of_broker,
+        }];
     }
     let listener = |section: &Section<'_>| {
         let address = listeners::address(section)?;
-        let allow_anonymous = listeners::anonymous_allowed(section, &broker, address);
-        Some(Listener { address, allow_anonymous })
+        Some(Listener {
+            address,
+            allow_anonymous: listeners::anonymous_allowed(section, &broker, address),
+            password_file: access::password_file(section, &broker, folder),
+            limits: limits(section, of_broker.clone()),
+        })
     };
     sections.iter().filter_map(listener).collect()
 }

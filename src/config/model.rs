@@ -8,6 +8,7 @@ use bytestring::ByteString;
 
 use super::secret::Secret;
 use crate::bridge::Forward;
+use crate::broker::Rights;
 use crate::device::Options;
 use crate::journal::WhenFull;
 use crate::limits::Limits;
@@ -21,6 +22,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// `[broker]`: the bounds, as they hold where a listener says nothing else.
     pub limits: Limits,
+    /// `[[acl]]`
+    pub rights: Rights,
     /// `[[listener]]`; at least one.
     pub listeners: Vec<Listener>,
     /// `[journal]`
@@ -51,6 +54,10 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Whether clients may come without a name.
     pub allow_anonymous: bool,
+    /// Its users; `None`: it knows none.
+    pub password_file: Option<PathBuf>,
+    /// The bounds of its connections.
+    pub limits: Limits,
 }
 
 /// `[journal]`

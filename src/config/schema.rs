@@ -117,6 +117,18 @@ static BROKER: Table = table(&[
         "Unacknowledged QoS 1 and 2 messages at once, in each direction.",
     ),
     key("max_connections", Kind::Number(1, 1_000_000), "`10000`", "Connections at once."),
+    key(
+        "max_connections_per_address",
+        Kind::Number(1, 1_000_000),
+        "`10000`",
+        "Connections at once from one address; of IPv6, from one /64 network.",
+    ),
+    key(
+        "connect_timeout_seconds",
+        Kind::Number(1, 3600),
+        "`10`",
+        "How long a new connection may take to introduce itself.",
+    ),
     key("max_sessions", Kind::Number(1, 1_000_000), "`10000`", "Sessions, connected or not."),
     key("max_subscriptions", Kind::Number(1, 1_000_000), "`1000`", "Subscriptions of one session."),
     key("max_retained_messages", MESSAGES, "`100000`", "Retained messages."),
@@ -131,7 +143,7 @@ static BROKER: Table = table(&[
         "server_keep_alive_seconds",
         Kind::Number(0, 65_535),
         "`0`",
-        "Keep-alive imposed on every client; 0 takes the client's own.",
+        "The longest keep-alive of an MQTT 5 client: who wants a longer one, or none, is told this. 0 takes the client's own.",
     ),
     key(
         "max_session_expiry_seconds",
@@ -180,9 +192,14 @@ static LISTENER_TLS: Table = table(&[
 const RIGHT: Kind = Kind::Choice(&["publish", "subscribe", "both"]);
 
 static ACL: Table = table(&[
-    key("user", Kind::Text(&kind::TEXT), "", "The user that it is about."),
-    key("client", Kind::Text(&kind::TEXT), "", "The client identifier that it is about."),
-    key("anonymous", Kind::Switch, "`false`", "It is about clients without a user name."),
+    key("user", Kind::Text(&kind::TEXT), "everybody", "The user that it is about."),
+    key("client", Kind::Text(&kind::TEXT), "everybody", "The client identifier that it is about."),
+    key(
+        "anonymous",
+        Kind::Switch,
+        "both",
+        "`true`: it is about clients without a user name only; `false`: about those with one only.",
+    ),
     key("allow", RIGHT, "", "What is allowed."),
     key("deny", RIGHT, "", "What is forbidden."),
     key(

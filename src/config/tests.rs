@@ -181,12 +181,6 @@ fn what_guards_and_is_not_built_stops_the_start_and_the_rest_does_not() {
         "[[listener]]\naddress = '127.0.0.1:1'\ntls = { cert = 'a' }\n",
     );
     error(
-        "broker.password_file",
-        "'users'",
-        "not available in this version yet",
-        "[broker]\npassword_file = 'users'\n",
-    );
-    error(
         "uplink.c.url",
         "'mqtts://h'",
         "not available in this version yet",
@@ -204,10 +198,51 @@ fn what_guards_and_is_not_built_stops_the_start_and_the_rest_does_not() {
         "not available in this version yet",
         &format!("{UPLINK}order = 'live-first'\n"),
     );
-    let acl = "[[acl]]\nuser = 'a'\nallow = 'both'\ntopic = '#'\n";
-    assert!(
-        problems(acl).iter().all(|problem| problem.severity == Severity::Error && problem.key == "acl.1")
-    );
+}
+
+/// A rule says one thing, somewhere, about somebody who can be.
+#[test]
+fn access_rules_that_say_nothing_or_too_much() {
+    let rule = |text: &str| format!("[[acl]]\n{text}\n");
+    error("acl.1.allow", "[[acl]]", "`allow` is missing", &rule("topic = '#'"));
+    error("acl.1.topic", "[[acl]]", "`topic` is missing", &rule("allow = 'both'"));
+    let both = rule("allow = 'both'\ndeny = 'publish'\ntopic = '#'");
+    error("acl.1.deny", "'publish'", "either allows or denies", &both);
+    let shared = rule("allow = 'both'\ntopic = '$share/g/a'");
+    error("acl.1.topic", "'$share/g/a'", "shared subscription", &shared);
+    let named = rule("user = 'a'\nanonymous = true\nallow = 'both'\ntopic = '#'");
+    error("acl.1.anonymous", "true", "not anonymous", &named);
+    let nobody = rule("user = 'a'\nallow = 'both'\ntopic = '#'");
+    warning("acl.1.user", "'a'", "there is no password_file", &nobody);
+    let nameless = rule("anonymous = true\nallow = 'both'\ntopic = 'u/%u'");
+    warning("acl.1.topic", "'u/%u'", "about nobody", &nameless);
+    let star = rule("client = '*'\nallow = 'both'\ntopic = '#'");
+    warning("acl.1.client", "'*'", "a client like any other", &star);
+    error("acl.1.allow", "'read'", "none of", &rule("allow = 'read'\ntopic = '#'"));
+}
+
+/// Nobody is let in by a file that cannot be read: the gateway does not start with it.
+#[test]
+fn a_password_file_that_cannot_be_used_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("users");
+    let text = format!("[broker]\npassword_file = '{}'\n", path.display());
+    let place = format!("'{}'", path.display());
+    error("broker.password_file", &place, "tidegate passwd --file", &text);
+    std::fs::write(&path, "anna:nonsense\n").unwrap();
+    error("broker.password_file", &place, "line 1: no argon2id hash", &text);
+    std::fs::write(&path, "# nobody yet\n").unwrap();
+    warning("broker.password_file", &place, "there is no user", &text);
+    let hash = crate::users::StoredHash::of_password(b"x").unwrap();
+    std::fs::write(&path, format!("anna:{}\n", hash.as_str())).unwrap();
+    let listeners = "[[listener]]\naddress = '127.0.0.1:1'\n\
+                     [[listener]]\naddress = '0.0.0.0:2'\nmax_connections = 7\n";
+    let text = format!("{text}{listeners}");
+    let config = read(&text).unwrap().config;
+    let [local, open] = config.listeners.as_slice() else { panic!("two listeners") };
+    assert!(local.allow_anonymous && !open.allow_anonymous);
+    assert_eq!((&local.password_file, &open.password_file), (&Some(path.clone()), &Some(path)));
+    assert_eq!((local.limits.max_connections, open.limits.max_connections), (10_000, 7));
 }
 
 #[test]

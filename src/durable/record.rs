@@ -195,11 +195,13 @@ pub enum DropReason {
     InboxFull,
     /// The link was down and the rule says to send live only (QoS 0).
     LinkDown,
+    /// The access rules do not allow it, or do not allow it any more.
+    NotAuthorized,
 }
 
 impl DropReason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [DropReason; 13] = [
+    pub const ALL: [DropReason; 14] = [
         DropReason::QueueFull,
         DropReason::JournalFull,
         DropReason::JournalFullNewest,
@@ -213,6 +215,7 @@ impl DropReason {
         DropReason::Damaged,
         DropReason::InboxFull,
         DropReason::LinkDown,
+        DropReason::NotAuthorized,
     ];
 
     /// The label of its metric; never changes.
@@ -232,6 +235,7 @@ impl DropReason {
             DropReason::Damaged => "damaged",
             DropReason::InboxFull => "inbox_full",
             DropReason::LinkDown => "link_down",
+            DropReason::NotAuthorized => "not_authorized",
         }
     }
 }

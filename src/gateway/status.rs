@@ -68,6 +68,7 @@ pub(super) async fn snapshot(gateway: &Gateway) -> Snapshot {
             commits: histogram(counters),
         },
         dropped,
+        refused: gateway.counters.refusals(),
     }
 }
 

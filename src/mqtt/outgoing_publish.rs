@@ -45,6 +45,17 @@ pub struct EncodedPublish {
 impl EncodedPublish {
     /// The bit of the first byte that says that a packet may have been sent before.
     pub const DUP: u8 = flag::DUP;
+
+    /// The topic, read back from the packet; `None` when it is empty, because an alias stands for it.
+    #[must_use]
+    pub fn topic(&self) -> Option<TopicName> {
+        let (_flags, rest) = self.bytes.split_first()?;
+        // The remaining length ends with the first byte whose highest bit is not set (section 1.5.5).
+        let length_bytes = rest.iter().position(|byte| byte & 0x80 == 0)? + 1;
+        let (length, rest) = rest.get(length_bytes..)?.split_first_chunk::<2>()?;
+        let text = std::str::from_utf8(rest.get(..usize::from(u16::from_be_bytes(*length)))?).ok()?;
+        TopicName::parse(text.to_owned()).ok()
+    }
 }
 
 impl OutgoingPublish<'_> {

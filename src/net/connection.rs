@@ -179,7 +179,7 @@ impl Connection {
         self.deadline = None;
         self.reader.set_max_packet_bytes(self.shared.limits.max_packet_bytes);
         let id = self.gone.connection;
-        let peer = Peer { user: None, address: address.to_string() };
+        let peer = Peer { user: None, address: address.to_string(), limits: None };
         let mut inputs = vec![Input::Connect { connection: id, connect, peer }];
         self.decode_into(&mut inputs);
         let opened = Some((id, Arc::clone(&self.outbox)));

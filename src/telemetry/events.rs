@@ -3,28 +3,34 @@
 //! The owner of the broker never waits for a log line: when too many come, lines are left out and their number is
 //! said; counts are always right.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use crate::bridge;
-use crate::broker::{CloseReason, Event};
+use crate::broker::{CloseReason, Denial, Event};
 use crate::durable::DropReason;
+use crate::mqtt::ReasonCode;
 use crate::net::Observer;
 
 /// Events that wait to be logged.
 const LINES_WAITING: usize = 256;
-/// A drop for the same reason is not logged again before this.
-const DROP_LINE_EVERY: Duration = Duration::from_secs(60);
+/// A drop or a refusal for the same reason is not logged again before this.
+const SAME_LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// Everything that access rules refuse.
+const DENIALS: [Denial; 4] = [Denial::Publish, Denial::Subscribe, Denial::Will, Denial::WillSent];
 
 /// What the broker's events count up to.
 #[derive(Debug)]
 pub struct BrokerCounters {
     clients_connected: AtomicU64,
     refused: AtomicU64,
+    refused_by_reason: Mutex<HashMap<ReasonCode, u64>>,
+    denied: [(Denial, AtomicU64); DENIALS.len()],
     dropped: [(DropReason, AtomicU64); DropReason::ALL.len()],
 }
 
@@ -33,6 +39,8 @@ impl Default for BrokerCounters {
         BrokerCounters {
             clients_connected: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            refused_by_reason: Mutex::default(),
+            denied: DENIALS.map(|what| (what, AtomicU64::new(0))),
             dropped: DropReason::ALL.map(|reason| (reason, AtomicU64::new(0))),
         }
     }
@@ -49,6 +57,36 @@ impl BrokerCounters {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// What was refused, by what was asked for and by reason.
+    #[must_use]
+    pub fn refusals(&self) -> Refusals {
+        let mut refusals = Refusals::new();
+        for (reason, count) in &*self.refused_by_reason() {
+            refusals.entry("connect".to_owned()).or_default().insert(reason_label(*reason), *count);
+        }
+        for (what, counter) in &self.denied {
+            let count = counter.load(Ordering::Relaxed);
+            let reason = reason_label(ReasonCode::NotAuthorized);
+            refusals.entry(denial_label(*what).to_owned()).or_default().insert(reason, count);
+        }
+        refusals
+    }
+
+    fn refused_by_reason(&self) -> MutexGuard<'_, HashMap<ReasonCode, u64>> {
+        self.refused_by_reason.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_refused(&self, reason: ReasonCode) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        *self.refused_by_reason().entry(reason).or_default() += 1;
+    }
+
+    fn count_denied(&self, what: Denial) {
+        if let Some((_, counter)) = self.denied.iter().find(|(known, _)| *known == what) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts messages that will not be delivered.
@@ -96,9 +134,8 @@ impl Observer for BrokerObserver {
             Event::ClientDisconnected { .. } => {
                 self.counters.clients_connected.fetch_sub(1, Ordering::Relaxed);
             }
-            Event::ClientRefused { .. } => {
-                self.counters.refused.fetch_add(1, Ordering::Relaxed);
-            }
+            Event::ClientRefused { reason, .. } => self.counters.count_refused(*reason),
+            Event::Denied { what, .. } => self.counters.count_denied(*what),
             Event::Dropped { count, reason } => self.counters.count_dropped(*reason, *count),
         }
         if self.lines.try_send(event).is_err() {
@@ -108,7 +145,9 @@ impl Observer for BrokerObserver {
 }
 
 async fn log_all(mut events: mpsc::Receiver<Event>, left_out: Arc<AtomicU64>) {
-    let mut drops: BTreeMap<DropReason, Drops> = BTreeMap::new();
+    let mut drops: BTreeMap<DropReason, Seldom> = BTreeMap::new();
+    let mut denials: BTreeMap<Denial, Seldom> = BTreeMap::new();
+    let mut refusals: HashMap<ReasonCode, Seldom> = HashMap::new();
     while let Some(event) = events.recv().await {
         match event {
             Event::ClientConnected { client_id, took_over: false, .. } => {
@@ -121,9 +160,23 @@ async fn log_all(mut events: mpsc::Receiver<Event>, left_out: Arc<AtomicU64>) {
                 tracing::info!("client {client_id} is gone: {}", in_words(reason));
             }
             Event::ClientRefused { reason, .. } => {
-                tracing::info!("a client was refused: {reason:?}");
+                if let Some(count) = refusals.entry(reason).or_default().happened(1) {
+                    tracing::info!("{count} clients were refused: {reason:?}");
+                }
             }
-            Event::Dropped { count, reason } => drops.entry(reason).or_default().happened(reason, count),
+            Event::Denied { client_id, what, topic } => {
+                if let Some(count) = denials.entry(what).or_default().happened(1) {
+                    let what = in_words_denied(what);
+                    tracing::warn!(
+                        "{count} x {what} refused by the access rules, the last to client {client_id}: {topic}"
+                    );
+                }
+            }
+            Event::Dropped { count, reason } => {
+                if let Some(count) = drops.entry(reason).or_default().happened(count) {
+                    tracing::warn!("{count} messages will not be delivered: {}", reason.label());
+                }
+            }
         }
         let missing = left_out.swap(0, Ordering::Relaxed);
         if missing > 0 {
@@ -132,22 +185,55 @@ async fn log_all(mut events: mpsc::Receiver<Event>, left_out: Arc<AtomicU64>) {
     }
 }
 
-/// Drops for one reason since the last line.
+/// What was refused: by what was asked for, then by the label of the reason.
+pub type Refusals = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// Things of one kind that happen often and are said seldom.
 #[derive(Debug, Default)]
-struct Drops {
+struct Seldom {
     said_at: Option<Instant>,
     unsaid: u64,
 }
 
-impl Drops {
-    fn happened(&mut self, reason: DropReason, count: u64) {
-        self.unsaid += count;
-        if self.said_at.is_some_and(|at| at.elapsed() < DROP_LINE_EVERY) {
-            return;
+impl Seldom {
+    /// It happened so many times more; how many times to say now, if anything.
+    fn happened(&mut self, times: u64) -> Option<u64> {
+        self.unsaid += times;
+        if self.said_at.is_some_and(|at| at.elapsed() < SAME_LINE_EVERY) {
+            return None;
         }
-        tracing::warn!("{} messages will not be delivered: {}", self.unsaid, reason.label());
-        self.unsaid = 0;
         self.said_at = Some(Instant::now());
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
+/// The name of a reason code as a label: `not_authorized`.
+pub(crate) fn reason_label(reason: ReasonCode) -> String {
+    let mut label = String::new();
+    for c in format!("{reason:?}").chars() {
+        if c.is_ascii_uppercase() && !label.is_empty() {
+            label.push('_');
+        }
+        label.push(c.to_ascii_lowercase());
+    }
+    label
+}
+
+const fn denial_label(what: Denial) -> &'static str {
+    match what {
+        Denial::Publish => "publish",
+        Denial::Subscribe => "subscribe",
+        Denial::Will => "will",
+        Denial::WillSent => "will_sent",
+    }
+}
+
+const fn in_words_denied(what: Denial) -> &'static str {
+    match what {
+        Denial::Publish => "publishing",
+        Denial::Subscribe => "subscribing",
+        Denial::Will => "connecting with a will",
+        Denial::WillSent => "sending a will",
     }
 }
 

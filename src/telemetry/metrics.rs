@@ -17,6 +17,12 @@ pub fn render(snapshot: &Snapshot) -> String {
     for (reason, count) in &snapshot.dropped {
         page.sample("tidegate_dropped_total", &[("reason", reason)], *count);
     }
+    page.family("tidegate_refused_total", "counter", "What clients were refused.");
+    for (what, reasons) in &snapshot.refused {
+        for (reason, count) in reasons {
+            page.sample("tidegate_refused_total", &[("what", what), ("reason", reason)], *count);
+        }
+    }
     page.text
 }
 
@@ -147,6 +153,7 @@ mod tests {
         snapshot.sensors.insert("a\"ir".to_owned(), sensor);
         snapshot.uplinks.insert("cloud".to_owned(), UplinkStatus { acked: 5, ..UplinkStatus::default() });
         snapshot.dropped.insert("too_old".to_owned(), 3);
+        snapshot.refused.insert("publish".to_owned(), [("not_authorized".to_owned(), 4)].into());
         snapshot.journal.commits =
             CommitHistogram { at_most: vec![(0.001, 4), (0.01, 6)], count: 7, sum_seconds: 0.5 };
         let text = render(&snapshot);
@@ -169,6 +176,7 @@ mod tests {
             r#"tidegate_uplink_backlog_oldest_seconds{uplink="cloud"} 0"#,
             r#"tidegate_uplink_acked_total{uplink="cloud"} 5"#,
             r#"tidegate_dropped_total{reason="too_old"} 3"#,
+            r#"tidegate_refused_total{what="publish",reason="not_authorized"} 4"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in:\n{text}");
         }

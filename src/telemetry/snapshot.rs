@@ -31,6 +31,9 @@ pub struct Snapshot {
     pub journal: JournalStatus,
     /// Messages that will not be delivered, by reason.
     pub dropped: BTreeMap<String, u64>,
+    /// What clients were refused: by what they asked for, then by reason.
+    #[serde(default)]
+    pub refused: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 /// How the gateway is.

@@ -124,6 +124,9 @@ fn the_server_says_its_own_keep_alive_and_expiry() {
     world.hears(client, ["connack 00 keep-alive=7 expiry=100"]);
     let client = world.connect(Login::v5("b").expiry(50));
     world.hears(client, ["connack 00 keep-alive=7"]);
+    // Who asks for a shorter one has it.
+    let client = world.connect(Login::v5("d").keep_alive(3));
+    world.hears(client, ["connack 00"]);
     let client = world.connect(Login::v311("c").persistent());
     world.hears(client, ["connack 00"]);
 }

@@ -12,6 +12,7 @@ mod limits;
 mod misbehaviour;
 mod retained;
 mod sharing;
+mod rights;
 mod subscribing;
 mod trie;
 mod world;

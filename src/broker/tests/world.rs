@@ -284,7 +284,8 @@ impl World {
 
     /// Another CONNECT on a connection that had one.
     pub(super) fn connect_again(&mut self, connection: ConnectionId, login: Login) {
-        let peer = Peer { user: login.user, address: String::new() };
+        let limits = login.limits.map(Arc::new);
+        let peer = Peer { user: login.user, address: String::new(), limits };
         self.feed(Input::Connect { connection, connect: Box::new(login.connect), peer });
     }
 
@@ -441,6 +442,7 @@ impl Journal {
 pub(super) struct Login {
     pub(super) connect: Connect,
     user: Option<ByteString>,
+    limits: Option<Limits>,
 }
 
 impl Login {
@@ -455,7 +457,7 @@ impl Login {
             password: None,
             properties: ConnectProperties::default(),
         };
-        Login { connect, user: None }
+        Login { connect, user: None, limits: None }
     }
 
     pub(super) fn v31(client_id: &str) -> Login {
@@ -501,6 +503,12 @@ impl Login {
 
     pub(super) fn keep_alive(mut self, seconds: u16) -> Login {
         self.connect.keep_alive_seconds = seconds;
+        self
+    }
+
+    /// Comes by a listener with bounds of its own.
+    pub(super) fn limits(mut self, limits: Limits) -> Login {
+        self.limits = Some(limits);
         self
     }
 

@@ -69,7 +69,6 @@ pub(in crate::config) fn anonymous_allowed(
     broker: &Section<'_>,
     address: SocketAddr,
 ) -> bool {
-    let has_users = listener.node("password_file").is_some() || broker.node("password_file").is_some();
-    let on_loopback = || broker.switch("allow_anonymous").unwrap_or(!has_users);
+    let on_loopback = || broker.switch("allow_anonymous").unwrap_or(true);
     listener.switch("allow_anonymous").unwrap_or_else(|| address.ip().is_loopback() && on_loopback())
 }

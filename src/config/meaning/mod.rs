@@ -2,6 +2,7 @@
 //!
 //! Values that do not fit their key are passed over here: [`super::check`] has reported them.
 
+pub(super) mod access;
 pub(super) mod listeners;
 mod sensors;
 mod uplinks;
@@ -17,6 +18,7 @@ pub(super) use uplinks::DEFAULT_FORWARD;
 /// Reports everything that is wrong with the file as a whole.
 pub(super) fn check(root: &Table, folder: &Folder, profiles: &Profiles, problems: &mut Vec<Problem>) {
     listeners::check(root, problems);
+    access::check(root, folder, problems);
     sensors::check(root, folder, profiles, problems);
     uplinks::check(root, folder, problems);
 }
