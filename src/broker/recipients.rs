@@ -62,7 +62,9 @@ impl Broker {
                 // [MQTT-3.8.3-3]
                 Subscriber::Session(key) if subscription.no_local && own == Some(key) => continue,
                 Subscriber::Session(key) if subscription.is_asked && !self.may_get(key, message) => continue,
-                Subscriber::Group(id) if subscription.is_asked && !self.group_may_get(id, message) => continue,
+                Subscriber::Group(id) if subscription.is_asked && !self.group_may_get(id, message) => {
+                    continue;
+                }
                 Subscriber::Uplink(place, _) if !self.may_relay(relay, place) => continue,
                 _ => {}
             }

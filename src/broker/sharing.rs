@@ -273,8 +273,7 @@ impl Broker {
     }
 
     fn has_room(&self, session: &Session, qos: QoS) -> bool {
-        let is_ready = session.readiness(0, qos) == Readiness::Now
-            && !session.waiting_to_be_sent.holds(qos);
+        let is_ready = session.readiness(0, qos) == Readiness::Now && !session.waiting_to_be_sent.holds(qos);
         match &session.backlog {
             Some(backlog) if qos == QoS::ExactlyOnce => {
                 let window = session.connection().map_or(0, |connection| connection.receive_maximum);

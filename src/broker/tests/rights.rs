@@ -280,7 +280,10 @@ fn a_shared_message_goes_to_who_may_have_it() {
     for client in [anna, bert, nobody] {
         world.send(client, subscribe(1, &[("$share/g/+/x", options(1))]));
     }
-    assert_eq!((world.heard(anna), world.heard(bert)), (vec!["suback #1 01".into()], vec!["suback #1 01".into()]));
+    assert_eq!(
+        (world.heard(anna), world.heard(bert)),
+        (vec!["suback #1 01".into()], vec!["suback #1 01".into()])
+    );
     world.hears(nobody, ["suback #1 87"]);
     for number in 1..=2 {
         world.send(nobody, qos0("secret/x", &format!("{number}")));
