@@ -10,8 +10,6 @@ use std::time::Duration;
 pub const PACKET_BYTES_BEFORE_CONNECT: usize = 64 * 1024;
 /// The largest packet that the standard can express (section 2.1.4).
 pub const PACKET_BYTES_MAX: usize = 268_435_460;
-/// How long a new connection may take to send its CONNECT.
-pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// Logins that wait for the verdict on their password, each with its CONNECT; more are told that the server is busy.
 pub const LOGINS_WAITING: usize = 256;
 /// How many of them may come from one address.

@@ -285,3 +285,66 @@ fn a_journal_is_looked_into_damage_is_found_and_nothing_is_changed() {
 fn a_journal_that_is_not_there_is_told_with_2() {
     assert_eq!(tidegate(&["journal", "verify", "/no/such/folder"]).status.code(), Some(2));
 }
+
+/// Runs `tidegate passwd` with something on stdin; its exit code and what it says.
+fn passwd(folder: &Path, arguments: &[&str], typed: &str) -> (Option<i32>, String, String) {
+    let mut child = command(&["passwd"])
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may end without reading.
+    let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), typed.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// Users are made, changed, listed and removed; the file is its owner's alone and holds no password.
+#[test]
+fn passwd_makes_changes_lists_and_removes_users() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("users");
+    let read = || fs::read_to_string(&path).unwrap();
+    assert_eq!(passwd(folder.path(), &["--list"], "").0, Some(1), "there is no file yet");
+    assert_eq!(passwd(folder.path(), &["anna"], "first secret\nsecond line").0, Some(0));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(read().starts_with("anna:$argon2id$v=19$m=19456,t=2,p=1$"));
+    assert!(!read().contains("secret") && read().lines().count() == 1);
+    fs::write(&path, format!("# people\n{}", read())).unwrap();
+    assert_eq!(passwd(folder.path(), &["-f", "users", "bert"], "other\r\n").0, Some(0));
+    let before = read();
+    let (code, _, said) = passwd(folder.path(), &["anna"], "new secret");
+    assert!(code == Some(0) && said.contains("new password") && !said.contains("secret"), "{said}");
+    assert!(read() != before && read().starts_with("# people\nanna:"));
+    assert_eq!(passwd(folder.path(), &["--list"], "").1, "anna\nbert\n");
+    assert_eq!(passwd(folder.path(), &["--delete", "anna"], "").0, Some(0));
+    assert_eq!(passwd(folder.path(), &["--delete", "anna"], "").0, Some(1));
+    assert!(read().starts_with("# people\nbert:"));
+}
+
+/// What cannot be a name or a password is said, and changes nothing.
+#[test]
+fn passwd_refuses_what_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    for (user, typed) in [
+        ("a/b", "x"),
+        ("a:b", "x"),
+        ("#a", "x"),
+        ("", "x"),
+        ("+", "x"),
+        ("$SYS", "x"),
+        ("anna", ""),
+        ("anna", "\nx"),
+    ] {
+        let (code, _, said) = passwd(folder.path(), &[user], typed);
+        assert!(code == Some(2) && !said.is_empty(), "{user:?} {typed:?}: {said}");
+    }
+    assert_eq!(passwd(folder.path(), &[], "x").0, Some(2));
+    assert_eq!(passwd(folder.path(), &["--file", "no/such/folder/users", "anna"], "x").0, Some(1));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -197,6 +197,12 @@ impl Broker {
         self.ledger.uncommitted_bytes()
     }
 
+    /// How many connections there may be, of all listeners together.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.limits.max_connections
+    }
+
     /// What is known now of the wall clocks of boots; readings are rendered with it.
     pub fn learn_clock(&mut self, boots: Boots) {
         self.boots = boots;

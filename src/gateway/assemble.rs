@@ -18,6 +18,7 @@ use crate::reading::Render;
 use crate::route::Json;
 use crate::telemetry::{BrokerCounters, BrokerObserver};
 use crate::time::Moment;
+use crate::users::Verifier;
 
 use super::listeners::{self, KeptListener};
 use super::presence::PresenceBoard;
@@ -67,7 +68,8 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         status_topic: presence.status_topic().clone(),
     };
     let uplinks = start_uplinks(config, &common, &owner, &recovery, &consumers).await?;
-    let listeners = start_listeners(config, &owner);
+    let verifier = Arc::new(Verifier::start().map_err(StartError::Passwords)?);
+    let listeners = start_listeners(config, &owner, &verifier);
     let sources = Sources::new(&config.gateway, owner.entrance(), &presence, &system_clock);
     let sensors = start_sensors(config, &sources).await?;
 
@@ -84,6 +86,7 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         journal,
         journal_max_bytes,
         counters,
+        verifier,
         listeners,
         presence,
         sensors,
@@ -145,7 +148,8 @@ fn build_broker(
     now: Moment,
     outputs: &mut Vec<Output>,
 ) -> (Broker, Vec<ConsumerId>) {
-    let mut broker = Broker::new(config.limits.clone(), Arc::clone(renderer));
+    let broker = Broker::new(config.limits.clone(), Arc::clone(renderer));
+    let mut broker = broker.with_rights(config.rights.clone());
     broker.restore(&recovery.state, &recovery.queued, now);
     let uplinks = config.uplinks.iter();
     let consumers = uplinks.map(|uplink| broker.add_uplink(now, &uplinks::rules(uplink), outputs)).collect();
@@ -168,9 +172,9 @@ async fn start_uplinks(
     Ok(kept)
 }
 
-fn start_listeners(config: &Config, owner: &OwnerHandle) -> Vec<KeptListener> {
+fn start_listeners(config: &Config, owner: &OwnerHandle, verifier: &Arc<Verifier>) -> Vec<KeptListener> {
     let listeners = config.listeners.iter();
-    listeners.map(|listener| listeners::start(listener, config, owner.reception())).collect()
+    listeners.map(|listener| listeners::start(listener, owner.reception(), verifier, None)).collect()
 }
 
 async fn start_sensors(config: &Config, sources: &Sources<'_>) -> Result<Vec<KeptSensor>, Stopped> {

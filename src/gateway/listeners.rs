@@ -1,28 +1,48 @@
 //! Keeps listeners open: one that cannot be opened now is tried again for ever, the others serve meanwhile.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{self, Config};
-use crate::net::{ListenError, ListenerSettings, Reception};
+use crate::config;
+use crate::net::{Admittance, Door, ListenError, ListenerSettings, Reception};
+use crate::users::{Users, Verifier};
 
 /// The first pause between attempts; each is twice as long as the one before, up to the longest.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Starts one listener of the configuration.
-pub(super) fn start(listener: &config::Listener, config: &Config, reception: &Reception) -> KeptListener {
+/// Starts one listener of the configuration, with the door of the one that it follows, if it follows one.
+pub(super) fn start(
+    listener: &config::Listener,
+    reception: &Reception,
+    verifier: &Arc<Verifier>,
+    door: Option<Arc<Door>>,
+) -> KeptListener {
+    let door = door.unwrap_or_else(|| Arc::new(Door::new(admittance(listener), Arc::clone(verifier))));
     let settings = ListenerSettings {
         address: listener.address,
         allow_anonymous: listener.allow_anonymous,
-        limits: config.limits.clone(),
+        door: Arc::clone(&door),
+        limits: Arc::new(listener.limits.clone()),
     };
     let (sender, state) = watch::channel(ListenerState::Opening);
     let task = tokio::spawn(keep_open(reception.clone(), settings, sender));
-    KeptListener { settings: listener.clone(), state, task }
+    KeptListener { settings: listener.clone(), door, state, task }
+}
+
+/// Who may come in by a listener. Of a password file that cannot be read, nobody.
+pub(super) fn admittance(listener: &config::Listener) -> Admittance {
+    let users = listener.password_file.as_ref().map(|path| {
+        Arc::new(Users::load(path).unwrap_or_else(|error| {
+            tracing::error!("nobody can log in on {}: {error}", listener.address);
+            Users::default()
+        }))
+    });
+    Admittance { allow_anonymous: listener.allow_anonymous, users }
 }
 
 /// How a listener is.
@@ -40,6 +60,7 @@ pub(super) enum ListenerState {
 #[derive(Debug)]
 pub(super) struct KeptListener {
     settings: config::Listener,
+    door: Arc<Door>,
     state: watch::Receiver<ListenerState>,
     task: JoinHandle<()>,
 }
@@ -54,6 +75,10 @@ impl KeptListener {
     /// As the configuration has it.
     pub(super) const fn settings(&self) -> &config::Listener {
         &self.settings
+    }
+
+    pub(super) const fn door(&self) -> &Arc<Door> {
+        &self.door
     }
 
     pub(super) fn state(&self) -> ListenerState {

@@ -36,6 +36,7 @@ use crate::mqtt::TopicError;
 use crate::net::{OwnerHandle, Stopped};
 use crate::telemetry::{BrokerCounters, Snapshot};
 use crate::time::Instant;
+use crate::users::Verifier;
 use listeners::{KeptListener, ListenerState};
 use presence::PresenceBoard;
 use sensors::KeptSensor;
@@ -53,6 +54,9 @@ pub enum StartError {
     /// Its name cannot stand in a topic.
     #[error("{0:?} cannot stand in a topic: {1}")]
     Name(String, #[source] TopicError),
+    /// There is no thread to check passwords on.
+    #[error("passwords cannot be checked: {0}")]
+    Passwords(#[source] std::io::Error),
     /// A part ended before it began; its log line says why.
     #[error("a part of the gateway stopped while it was started")]
     Stopped,
@@ -74,6 +78,7 @@ pub struct Gateway {
     journal: JournalHandle,
     journal_max_bytes: u64,
     counters: Arc<BrokerCounters>,
+    verifier: Arc<Verifier>,
     listeners: Vec<KeptListener>,
     presence: PresenceBoard,
     sensors: Vec<KeptSensor>,

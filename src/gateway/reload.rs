@@ -3,6 +3,8 @@
 //! Sensors and listeners come and go one by one: those that did not change are not touched. A queue is never
 //! touched by a reload.
 
+use std::sync::Arc;
+
 use super::Gateway;
 use super::listeners::{self, KeptListener};
 use super::sensors::{KeptSensor, Sources};
@@ -11,7 +13,9 @@ use crate::net::Stopped;
 
 /// Takes over what can be, and logs the rest.
 pub(super) async fn reload(gateway: &mut Gateway, config: &Config) -> Result<(), Stopped> {
-    let changed = reload_sensors(gateway, config).await? | reload_listeners(gateway, config).await;
+    let changed = reload_rights(gateway, config).await?
+        | reload_sensors(gateway, config).await?
+        | reload_listeners(gateway, config).await?;
     let running = &gateway.config;
     let mut waiting = Vec::new();
     let mut compare = |section: &'static str, same: bool| {
@@ -63,20 +67,47 @@ async fn reload_sensors(gateway: &mut Gateway, config: &Config) -> Result<bool, 
     Ok(changed)
 }
 
-/// Connections that a closed listener had accepted go on.
-async fn reload_listeners(gateway: &mut Gateway, config: &Config) -> bool {
+/// Nobody is disconnected by other rules.
+async fn reload_rights(gateway: &mut Gateway, config: &Config) -> Result<bool, Stopped> {
+    let changed = gateway.config.rights != config.rights;
+    if changed {
+        gateway.owner.entrance().change_rights(config.rights.clone()).await?;
+        gateway.config.rights = config.rights.clone();
+        tracing::info!("the access rules are those of the configuration now");
+    }
+    Ok(changed)
+}
+
+/// Connections that a closed listener had accepted go on, as long as their users have accounts. Password files are
+/// read again in any case.
+async fn reload_listeners(gateway: &mut Gateway, config: &Config) -> Result<bool, Stopped> {
     let keep = |listener: &KeptListener| config.listeners.contains(listener.settings());
     let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut gateway.listeners).into_iter().partition(keep);
     gateway.listeners = kept;
     let mut changed = !gone.is_empty();
+    let mut doors = Vec::new();
     for listener in gone {
+        doors.push((listener.settings().address, Arc::clone(listener.door())));
         listener.close().await;
     }
+    let reception = gateway.owner.reception();
     for listener in &config.listeners {
-        if !gateway.listeners.iter().any(|kept| kept.settings() == listener) {
-            gateway.listeners.push(listeners::start(listener, &gateway.config, gateway.owner.reception()));
-            changed = true;
+        let door = match gateway.listeners.iter().find(|kept| kept.settings() == listener) {
+            Some(kept) => Arc::clone(kept.door()),
+            None => {
+                let follows = doors.iter().find(|(address, _)| *address == listener.address);
+                let door = follows.map(|(_, door)| Arc::clone(door));
+                let started = listeners::start(listener, reception, &gateway.verifier, door);
+                let door = Arc::clone(started.door());
+                gateway.listeners.push(started);
+                changed = true;
+                door
+            }
+        };
+        let shown_out = reception.change(&door, listeners::admittance(listener)).await?;
+        if shown_out > 0 {
+            tracing::info!("{shown_out} clients on {} have no account any more", listener.address);
         }
     }
-    changed
+    Ok(changed)
 }

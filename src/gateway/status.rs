@@ -68,8 +68,18 @@ pub(super) async fn snapshot(gateway: &Gateway) -> Snapshot {
             commits: histogram(counters),
         },
         dropped,
-        refused: gateway.counters.refusals(),
+        refused: refused(gateway),
     }
+}
+
+/// What the broker refused, and what was refused before it heard of it.
+fn refused(gateway: &Gateway) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let mut refused = gateway.counters.refusals();
+    let connections = refused.entry("connect".to_owned()).or_default();
+    for (reason, count) in gateway.owner.reception().counters().refused() {
+        *connections.entry(reason.label().to_owned()).or_default() += count;
+    }
+    refused
 }
 
 fn broker(gateway: &Gateway, problems: &mut Vec<String>) -> BrokerStatus {

@@ -13,18 +13,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::admission::Admission;
+use super::door::{Door, Entry, Stay};
 use super::inbox::{Batch, Inbox};
-use super::listener::Admission;
 use super::outbox::{Outbox, Outgoing};
 use super::reader::Reader;
 use super::writer::Writer;
-use super::{Counters, Stopped};
+use super::{Counters, Refusal, Stopped};
 use crate::broker::{CloseReason, ConnectionId, Input, Peer};
-use crate::limits::{BATCH_PACKETS, CLOSE_DEADLINE, CONNECT_DEADLINE, Limits, PACKET_BYTES_BEFORE_CONNECT};
+use crate::limits::{BATCH_PACKETS, CLOSE_DEADLINE, LOGIN_DEADLINE, Limits, PACKET_BYTES_BEFORE_CONNECT};
 use crate::mqtt::{
-    ConnAck, ConnAckProperties, DecodeError, Decoder, Disconnect, Packet, ProtocolVersion, ReasonCode,
+    ConnAck, ConnAckProperties, Connect, DecodeError, Decoder, Disconnect, Packet, ProtocolVersion,
+    ReasonCode,
 };
 
 /// How long a connection may take to end when the gateway stops.
@@ -34,7 +36,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) inbox: Inbox,
-    pub(super) limits: Limits,
+    pub(super) door: Arc<Door>,
+    pub(super) limits: Arc<Limits>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -94,6 +97,8 @@ pub(super) struct Connection {
     /// Bytes of PUBLISH packets that are written and not yet reported to the broker.
     unreported_bytes: usize,
     gone: Gone,
+    /// Since it was let in.
+    stay: Option<Stay>,
     _admission: Admission,
 }
 
@@ -134,6 +139,7 @@ pub(super) async fn serve(
     admission: Admission,
 ) {
     let decoder = Decoder::of_client(PACKET_BYTES_BEFORE_CONNECT);
+    let patience = Duration::from_secs(shared.limits.connect_timeout_seconds.into());
     let mut connection = Connection {
         stream,
         reader: Reader::new(decoder),
@@ -143,10 +149,11 @@ pub(super) async fn serve(
         version: ProtocolVersion::V3_1_1,
         phase: Phase::Open,
         reads_first: true,
-        deadline: Some(Box::pin(sleep_until(Instant::now() + CONNECT_DEADLINE))),
+        deadline: Some(Box::pin(sleep_until(Instant::now() + patience))),
         publish_bytes_waiting: 0,
         unreported_bytes: 0,
         gone: Gone { connection, inbox: None },
+        stay: None,
         shared,
         _admission: admission,
     };
@@ -160,37 +167,90 @@ pub(super) async fn serve(
 impl Connection {
     /// Reads CONNECT and hands it to the broker, with whatever came behind it.
     async fn introduce(&mut self, address: SocketAddr) -> Result<(), End> {
-        let connect = loop {
+        let mut connect = loop {
             match self.next_step().await {
                 Step::Read(Ok(0)) => return Err(End::ClosedByPeer),
                 Step::Read(Ok(_)) => {}
                 Step::Read(Err(error)) => return Err(End::Io(error)),
-                Step::Deadline => return Err(End::TooLate),
+                Step::Deadline => {
+                    self.refused(Refusal::TooLate, address);
+                    return Err(End::TooLate);
+                }
                 Step::Outgoing | Step::Writable | Step::Stopped => continue,
             }
             match self.reader.next_packet() {
                 Ok(None) => {}
                 Ok(Some(Packet::Connect(connect))) => break connect,
-                Ok(Some(_)) => return Err(End::Done),
-                Err(error) => return Err(self.refuse(&error)),
+                Ok(Some(_)) => {
+                    self.refused(Refusal::NoConnect, address);
+                    return Err(End::Done);
+                }
+                Err(error) => {
+                    self.refused(Refusal::NoConnect, address);
+                    return Err(self.refuse(&error));
+                }
             }
         };
         self.version = connect.version;
         self.deadline = None;
+        let entry = match self.ask_at_the_door(&connect, address).await {
+            Ok(entry) => entry,
+            Err(reason) => {
+                self.turn_away(reason, address);
+                return Ok(());
+            }
+        };
+        // The broker has no use for it.
+        connect.password = None;
         self.reader.set_max_packet_bytes(self.shared.limits.max_packet_bytes);
         let id = self.gone.connection;
-        let peer = Peer { user: None, address: address.to_string(), limits: None };
+        let limits = Some(Arc::clone(&self.shared.limits));
+        let peer = Peer { user: entry.user.clone(), address: address.to_string(), limits };
         let mut inputs = vec![Input::Connect { connection: id, connect, peer }];
         self.decode_into(&mut inputs);
         let opened = Some((id, Arc::clone(&self.outbox)));
         self.shared.inbox.send(Batch { opened, inputs }).await?;
         self.gone.inbox = Some(self.shared.inbox.clone());
+        match self.shared.door.stay(id, entry) {
+            Ok(stay) => self.stay = Some(stay),
+            Err(reason) => {
+                let inputs = vec![Input::Expel { connection: id, reason }];
+                self.shared.inbox.send(Batch { opened: None, inputs }).await?;
+            }
+        }
         self.hand_over_rest().await
+    }
+
+    /// Waits for the verdict on who the client is; nothing is read meanwhile.
+    async fn ask_at_the_door(&self, connect: &Connect, address: SocketAddr) -> Result<Entry, ReasonCode> {
+        let verdict = self.shared.door.enter(connect, None, Some(address.ip()));
+        timeout(LOGIN_DEADLINE, verdict).await.unwrap_or(Err(ReasonCode::ServerBusy))
+    }
+
+    /// The client is not let in: it is told why, and the connection closed.
+    fn turn_away(&mut self, reason: ReasonCode, address: SocketAddr) {
+        let refusal = match reason {
+            ReasonCode::BadUserNameOrPassword => Refusal::BadUserNameOrPassword,
+            ReasonCode::ServerBusy => Refusal::ServerBusy,
+            _ => Refusal::NotAuthorized,
+        };
+        self.refused(refusal, address);
+        let properties = ConnAckProperties::default();
+        let answer = ConnAck { session_present: false, reason, properties };
+        self.put(&Packet::ConnAck(Box::new(answer)));
+        self.start_close(CloseReason::Refused(reason));
+    }
+
+    /// Counts a refusal, and says so now and then.
+    fn refused(&self, refusal: Refusal, address: SocketAddr) {
+        if let Some(count) = self.shared.counters.count_refused(refusal) {
+            let label = refusal.label();
+            tracing::info!("{count} connections were refused, the last from {address}: {label}");
+        }
     }
 
     /// The first packet was not an acceptable CONNECT: the answer that the standard allows, then the end.
     fn refuse(&mut self, error: &DecodeError) -> End {
-        self.shared.counters.count_refused();
         tracing::debug!(%error, "refused before CONNECT");
         if let Some(version) = self.reader.version()
             && (version.is_v5() || error.reason == ReasonCode::UnsupportedProtocolVersion)

@@ -68,6 +68,11 @@ impl Door {
         Door { verifier, state: Mutex::new(State { admittance, inside: HashMap::new() }) }
     }
 
+    /// Whether any client has a password, or may have one by tomorrow.
+    pub(super) fn knows_users(&self) -> bool {
+        self.state().admittance.users.is_some()
+    }
+
     /// Says who a client is. `certified`: the name that its certificate has proven. Takes as long as the checking of a
     /// password takes.
     ///
@@ -106,11 +111,7 @@ impl Door {
     ///
     /// # Errors
     /// It must leave at once, because of this: the admittance has changed while it came in.
-    pub(super) fn stay(
-        self: &Arc<Door>,
-        connection: ConnectionId,
-        entry: Entry,
-    ) -> Result<Stay, ReasonCode> {
+    pub(super) fn stay(self: &Arc<Door>, connection: ConnectionId, entry: Entry) -> Result<Stay, ReasonCode> {
         let mut state = self.state();
         if let Some(reason) = state.admittance.refuses(&entry.login) {
             return Err(reason);
@@ -124,9 +125,8 @@ impl Door {
         let mut state = self.state();
         state.admittance = admittance;
         let State { admittance, inside } = &*state;
-        let leaves = |(connection, login): (&ConnectionId, &Login)| {
-            Some((*connection, admittance.refuses(login)?))
-        };
+        let leaves =
+            |(connection, login): (&ConnectionId, &Login)| Some((*connection, admittance.refuses(login)?));
         inside.iter().filter_map(leaves).collect()
     }
 

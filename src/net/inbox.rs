@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::outbox::Outbox;
-use crate::broker::{ConnectionId, Input, Relay, SourceId};
+use crate::broker::{ConnectionId, Input, Relay, Rights, SourceId};
 use crate::durable::{Boots, DropReason, Message, Urgency};
 
 /// Questions to the owner that wait: they are few, and asked by those who wait for the answer.
@@ -51,6 +51,8 @@ pub(super) enum Control {
     Register { source: SourceId, answers: mpsc::UnboundedSender<Accepted> },
     /// What is known of clocks from now on.
     Clock(Boots),
+    /// Who may do what from now on.
+    Rights(Rights),
     /// Is the owner alive?
     Ping(oneshot::Sender<()>),
 }
@@ -117,6 +119,14 @@ impl Entrance {
     /// When the broker has stopped.
     pub async fn learn_clock(&self, boots: Boots) -> Result<(), Stopped> {
         self.control(Control::Clock(boots)).await
+    }
+
+    /// Lets other access rules hold from now on.
+    ///
+    /// # Errors
+    /// When the broker has stopped.
+    pub async fn change_rights(&self, rights: Rights) -> Result<(), Stopped> {
+        self.control(Control::Rights(rights)).await
     }
 
     /// Waits until the owner has heard this: a sign of life.

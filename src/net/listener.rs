@@ -10,10 +10,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::Counters;
+use super::admission::Admissions;
 use super::connection::{self, Shared};
-use super::inbox::Inbox;
-use crate::broker::ConnectionId;
+use super::inbox::{Batch, Inbox};
+use super::{Admittance, Counters, Door, Stopped};
+use crate::broker::{ConnectionId, Input};
 use crate::limits::Limits;
 
 /// Connections that the system holds until they are accepted.
@@ -29,8 +30,10 @@ pub struct ListenerSettings {
     /// Whether clients may come without a name. Without it only loopback addresses can be listened on, as long
     /// as there are no passwords.
     pub allow_anonymous: bool,
+    /// Who may come in.
+    pub door: Arc<Door>,
     /// The bounds of its connections.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
 }
 
 /// Why a listener cannot be opened.
@@ -38,7 +41,7 @@ pub struct ListenerSettings {
 pub enum ListenError {
     /// It would be open to everybody, and nobody said so.
     #[error(
-        "{0} is not a loopback address: without `allow_anonymous = true` in its [[listener]] it stays closed"
+        "{0} is not a loopback address: without `allow_anonymous = true` in its [[listener]], or users, it stays closed"
     )]
     NotAllowed(SocketAddr),
     /// The system refuses.
@@ -66,26 +69,34 @@ pub struct Reception {
     counters: Arc<Counters>,
     next_connection: Arc<AtomicU64>,
     connections: Arc<AtomicUsize>,
-}
-
-/// A place among the connections; given back when dropped.
-#[derive(Debug)]
-pub(super) struct Admission(Arc<AtomicUsize>);
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    /// Of all listeners together.
+    max_connections: usize,
 }
 
 impl Reception {
-    pub(super) fn new(inbox: Inbox) -> Reception {
+    pub(super) fn new(inbox: Inbox, max_connections: usize) -> Reception {
         Reception {
             inbox,
             counters: Arc::default(),
             next_connection: Arc::default(),
             connections: Arc::default(),
+            max_connections,
         }
+    }
+
+    /// Lets others in by a door from now on, and shows out who would not be let in any more; how many these are.
+    ///
+    /// # Errors
+    /// When the broker has stopped.
+    pub async fn change(&self, door: &Door, admittance: Admittance) -> Result<usize, Stopped> {
+        let leaving = door.change(admittance);
+        let count = leaving.len();
+        // By the way that their CONNECT has gone: the broker has heard of them then.
+        for (connection, reason) in leaving {
+            let inputs = vec![Input::Expel { connection, reason }];
+            self.inbox.send(Batch { opened: None, inputs }).await?;
+        }
+        Ok(count)
     }
 
     /// What the connections count.
@@ -100,19 +111,13 @@ impl Reception {
     /// When it must not or cannot be opened.
     pub fn listen(&self, settings: ListenerSettings) -> Result<Listener, ListenError> {
         let wanted = settings.address;
-        if !wanted.ip().is_loopback() && !settings.allow_anonymous {
+        if !wanted.ip().is_loopback() && !settings.allow_anonymous && !settings.door.knows_users() {
             return Err(ListenError::NotAllowed(wanted));
         }
         let listener = open(wanted).map_err(|error| ListenError::System(wanted, error))?;
         let address = listener.local_addr().map_err(|error| ListenError::System(wanted, error))?;
-        let task = tokio::spawn(accept_all(listener, self.clone(), settings.limits));
+        let task = tokio::spawn(accept_all(listener, self.clone(), settings));
         Ok(Listener { address, task })
-    }
-
-    fn admit(&self, max_connections: usize) -> Option<Admission> {
-        let before = self.connections.fetch_add(1, Ordering::Relaxed);
-        let admission = Admission(Arc::clone(&self.connections));
-        (before < max_connections).then_some(admission)
     }
 }
 
@@ -137,10 +142,11 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-async fn accept_all(listener: TcpListener, reception: Reception, limits: Limits) {
-    let max_connections = limits.max_connections;
+async fn accept_all(listener: TcpListener, reception: Reception, settings: ListenerSettings) {
+    let ListenerSettings { door, limits, .. } = settings;
+    let admissions = Admissions::new(Arc::clone(&reception.connections), reception.max_connections);
     let inbox = reception.inbox.clone();
-    let shared = Arc::new(Shared { inbox, limits, counters: Arc::clone(&reception.counters) });
+    let shared = Arc::new(Shared { inbox, door, limits, counters: Arc::clone(&reception.counters) });
     loop {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -150,10 +156,15 @@ async fn accept_all(listener: TcpListener, reception: Reception, limits: Limits)
                 continue;
             }
         };
-        let Some(admission) = reception.admit(max_connections) else {
-            reception.counters.count_refused();
-            tracing::debug!(%address, "refused: there are max_connections already");
-            continue;
+        let admission = match admissions.admit(Some(address.ip()), &shared.limits) {
+            Ok(admission) => admission,
+            Err(refusal) => {
+                if let Some(count) = reception.counters.count_refused(refusal) {
+                    let label = refusal.label();
+                    tracing::warn!("{count} connections were refused, the last from {address}: {label}");
+                }
+                continue;
+            }
         };
         // Packets are written whole: waiting for more to send would only add delay.
         if let Err(error) = stream.set_nodelay(true) {

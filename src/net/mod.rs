@@ -13,9 +13,11 @@
 //!
 //! Decides nothing about MQTT: that is the broker's. Never looks into a payload.
 
+mod admission;
 mod buffers;
 mod connection;
 mod counters;
+mod door;
 mod inbox;
 mod journal_link;
 mod links;
@@ -30,7 +32,8 @@ mod writer;
 
 use std::sync::Arc;
 
-pub use counters::Counters;
+pub use counters::{Counters, Refusal};
+pub use door::{Admittance, Door};
 pub use inbox::{Acceptances, Accepted, Entrance, Publication, Source, Stopped};
 pub use journal_link::JournalLink;
 pub use listener::{ListenError, Listener, ListenerSettings, Reception};

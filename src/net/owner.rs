@@ -95,7 +95,7 @@ pub fn start(parts: OwnerParts) -> (OwnerHandle, AbortHandle) {
     let (inbox, connections) = Inbox::new(INBOX_BATCHES);
     let (entrance, inside) = Entrance::new(INBOX_BATCHES);
     let spare_inputs = inbox.spare().clone();
-    let handle = OwnerHandle { entrance, reception: Reception::new(inbox) };
+    let handle = OwnerHandle { entrance, reception: Reception::new(inbox, parts.broker.max_connections()) };
     let OwnerParts { broker, outputs, journal, clock, observer } = parts;
     let waiting = Waiting {
         connections,
@@ -194,6 +194,7 @@ impl Owner {
                 self.sources.insert(source, answers);
             }
             Control::Clock(boots) => self.broker.learn_clock(boots),
+            Control::Rights(rights) => self.handle((self.clock)(), Input::Rights(rights)),
             Control::Ping(answer) => {
                 // Who asked may have lost patience.
                 let _ = answer.send(());

@@ -23,6 +23,7 @@ use crate::journal::{Journal, Options, Writer as JournalWriter};
 use crate::limits::Limits;
 use crate::mqtt::{Packet, PacketIdentifier, ProtocolVersion};
 use crate::route::Json;
+use crate::users::{StoredHash, UserName, Users, Verifier};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Rig {
     owner: OwnerHandle,
     listener: Listener,
+    door: Arc<Door>,
     dropped: Arc<AtomicU64>,
     _folder: TempDir,
 }
@@ -47,6 +49,10 @@ impl Observer for Drops {
 
 impl Rig {
     async fn start(limits: Limits) -> Rig {
+        Rig::admitting(Admittance { allow_anonymous: true, users: None }, limits).await
+    }
+
+    async fn admitting(admittance: Admittance, limits: Limits) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         let clock: Clock = {
             let clock = SystemClock::system();
@@ -60,9 +66,13 @@ impl Rig {
         let dropped = Arc::new(AtomicU64::new(0));
         let observer = Box::new(Drops(Arc::clone(&dropped)));
         let (owner, _) = start(OwnerParts { broker, outputs: Vec::new(), journal, clock, observer });
-        let settings = ListenerSettings { address: loopback(), allow_anonymous: false, limits };
+        let verifier = Arc::new(Verifier::start().unwrap());
+        let door = Arc::new(Door::new(admittance, verifier));
+        let limits = Arc::new(limits);
+        let settings =
+            ListenerSettings { address: loopback(), allow_anonymous: false, door: Arc::clone(&door), limits };
         let listener = owner.reception().listen(settings).unwrap();
-        Rig { owner, listener, dropped, _folder: folder }
+        Rig { owner, listener, door, dropped, _folder: folder }
     }
 
     async fn open(&self) -> TcpStream {
@@ -280,8 +290,172 @@ async fn a_listener_that_is_open_to_others_has_to_be_allowed() {
     let rig = Rig::start(Limits::default()).await;
     let open = |allow_anonymous| {
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        rig.owner.reception().listen(ListenerSettings { address, allow_anonymous, limits: Limits::default() })
+        let (door, limits) = (Arc::clone(&rig.door), Arc::default());
+        rig.owner.reception().listen(ListenerSettings { address, allow_anonymous, door, limits })
     };
     assert!(matches!(open(false), Err(ListenError::NotAllowed(_))));
     assert!(open(true).is_ok());
+}
+
+/// Users by password, with hashes that cost next to nothing.
+fn users(all: &[(&str, &str)]) -> Option<Arc<Users>> {
+    let user =
+        |(name, password): &(&str, &str)| (UserName::parse(name).unwrap(), crate::users::cheap(password));
+    Some(Arc::new(all.iter().map(user).collect()))
+}
+
+/// A CONNECT of 3.1.1 (level 4) or 5.0.
+fn connect(level: u8, client_id: &str, login: Option<(&str, Option<&str>)>) -> Vec<u8> {
+    let mut flags = 0b0000_0010;
+    let mut payload = Vec::new();
+    let mut put = |text: &str| {
+        payload.extend_from_slice(&u16::try_from(text.len()).unwrap().to_be_bytes());
+        payload.extend_from_slice(text.as_bytes());
+    };
+    put(client_id);
+    if let Some((user, password)) = login {
+        flags |= 0b1000_0000;
+        put(user);
+        if let Some(password) = password {
+            flags |= 0b0100_0000;
+            put(password);
+        }
+    }
+    let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', level, flags, 0, 0];
+    if level == 5 {
+        body.push(0);
+    }
+    body.extend_from_slice(&payload);
+    let mut packet = vec![0x10, u8::try_from(body.len()).unwrap()];
+    packet.extend_from_slice(&body);
+    packet
+}
+
+/// The reason of the CONNACK that comes.
+async fn connack(stream: &mut TcpStream) -> u8 {
+    let head = read(stream, 2).await;
+    assert_eq!(head[0], 0x20);
+    read(stream, head[1].into()).await[1]
+}
+
+/// Who may come in by password, by which name, and what the others are told.
+#[tokio::test]
+async fn the_door_asks_for_names_and_passwords() {
+    let admittance = Admittance { allow_anonymous: false, users: users(&[("anna", "secret")]) };
+    let rig = Rig::admitting(admittance, Limits::default()).await;
+    let cases = [
+        (Some(("anna", Some("secret"))), 0, 0),
+        (Some(("anna", Some("wrong"))), 4, 0x86),
+        (Some(("anna", Some(""))), 4, 0x86),
+        (Some(("nobody", Some("secret"))), 4, 0x86),
+        (None, 5, 0x87),
+    ];
+    for (login, old, new) in cases {
+        for (level, expected) in [(4, old), (5, new)] {
+            let mut stream = rig.open().await;
+            stream.write_all(&connect(level, "c", login)).await.unwrap();
+            assert_eq!(connack(&mut stream).await, expected, "{login:?} {level}");
+            if expected != 0 {
+                assert!(read_to_end(&mut stream).await.is_empty());
+            }
+        }
+    }
+    // A user name without a password is written in 5.0 only.
+    let mut stream = rig.open().await;
+    stream.write_all(&connect(5, "c", Some(("anna", None)))).await.unwrap();
+    assert_eq!(connack(&mut stream).await, 0x86);
+    let refused: Vec<_> =
+        rig.owner.reception().counters().refused().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(refused, [(Refusal::BadUserNameOrPassword, 7), (Refusal::NotAuthorized, 2)]);
+}
+
+/// Where anonymous clients may come, a name without users behind it means nothing, and one with users has to be right.
+#[tokio::test]
+async fn an_open_door_lets_in_who_says_no_name() {
+    let wrong = Some(("anna", Some("wrong")));
+    for (users, login, expected) in [
+        (None, None, 0),
+        (None, wrong, 0),
+        (users(&[("anna", "x")]), None, 0),
+        (users(&[("anna", "x")]), wrong, 4),
+    ] {
+        let rig = Rig::admitting(Admittance { allow_anonymous: true, users }, Limits::default()).await;
+        let mut stream = rig.open().await;
+        stream.write_all(&connect(4, "c", login)).await.unwrap();
+        assert_eq!(connack(&mut stream).await, expected, "{login:?}");
+    }
+}
+
+/// Who has lost the account is told so and shown out; nobody else notices.
+#[tokio::test]
+async fn an_account_that_is_gone_ends_its_connections() {
+    let before = [("anna", "1"), ("bert", "2"), ("cleo", "3")];
+    let admittance = Admittance { allow_anonymous: true, users: users(&before) };
+    let rig = Rig::admitting(admittance.clone(), Limits::default()).await;
+    let mut streams = Vec::new();
+    for login in [Some(("anna", Some("1"))), Some(("bert", Some("2"))), Some(("cleo", Some("3"))), None] {
+        let mut stream = rig.open().await;
+        let client_id = format!("c{}", streams.len());
+        stream.write_all(&connect(5, &client_id, login)).await.unwrap();
+        assert_eq!(connack(&mut stream).await, 0);
+        is_served(&mut stream).await;
+        streams.push(stream);
+    }
+    assert_eq!(rig.owner.reception().change(&rig.door, admittance.clone()).await, Ok(0));
+    let cleo = admittance.users.as_ref().unwrap().find("cleo").unwrap().clone();
+    let after = [("bert", crate::users::cheap("new")), ("cleo", cleo)];
+    let after = after.into_iter().map(|(name, hash)| (UserName::parse(name).unwrap(), hash));
+    let after = Admittance { allow_anonymous: false, users: Some(Arc::new(after.collect())) };
+    assert_eq!(rig.owner.reception().change(&rig.door, after).await, Ok(3));
+    let [anna, bert, cleo, nobody] = streams.as_mut_slice() else { panic!() };
+    assert_eq!(read_to_end(anna).await, [0xE0, 2, 0x87, 0]);
+    assert_eq!(read_to_end(bert).await, [0xE0, 2, 0x98, 0]);
+    assert_eq!(read_to_end(nobody).await, [0xE0, 2, 0x87, 0]);
+    is_served(cleo).await;
+}
+
+/// Many wrong passwords at once: who is in is served meanwhile, what waits is bounded, and all are answered.
+#[tokio::test]
+async fn a_flood_of_wrong_passwords_stops_nobody_who_is_in() {
+    let stored = StoredHash::of_password(b"secret").unwrap();
+    let all = [(UserName::parse("anna").unwrap(), stored)].into_iter().collect();
+    let admittance = Admittance { allow_anonymous: true, users: Some(Arc::new(all)) };
+    let rig = Rig::admitting(admittance, Limits::default()).await;
+    let mut inside = rig.client(b'i').await;
+    let flood = crate::limits::LOGINS_WAITING_PER_ADDRESS + 40;
+    let mut streams = Vec::new();
+    for _ in 0..flood {
+        let mut stream = rig.open().await;
+        stream.write_all(&connect(5, "x", Some(("anna", Some("wrong"))))).await.unwrap();
+        streams.push(stream);
+    }
+    let mut busy = 0;
+    for mut stream in streams {
+        is_served(&mut inside).await;
+        match connack(&mut stream).await {
+            0x86 => {}
+            0x89 => busy += 1,
+            other => panic!("{other:#x}"),
+        }
+    }
+    assert!(busy > 0, "more wait than may");
+    let mut late = rig.open().await;
+    late.write_all(&connect(5, "anna", Some(("anna", Some("secret"))))).await.unwrap();
+    assert_eq!(connack(&mut late).await, 0);
+}
+
+/// A connection that says nothing is closed in time, one too many at once; both are counted.
+#[tokio::test]
+async fn connections_are_bounded_in_number_and_in_silence() {
+    let limits = Limits { max_connections_per_address: 2, connect_timeout_seconds: 1, ..Limits::default() };
+    let rig = Rig::start(limits).await;
+    let _one = rig.client(b'1').await;
+    let mut silent = rig.open().await;
+    let mut refused = rig.open().await;
+    assert!(read_to_end(&mut refused).await.is_empty());
+    assert!(read_to_end(&mut silent).await.is_empty());
+    let _two = rig.client(b'2').await;
+    let counted: Vec<_> =
+        rig.owner.reception().counters().refused().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counted, [(Refusal::TooManyFromAddress, 1), (Refusal::TooLate, 1)]);
 }

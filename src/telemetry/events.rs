@@ -61,8 +61,8 @@ impl BrokerCounters {
 
     /// What was refused, by what was asked for and by reason.
     #[must_use]
-    pub fn refusals(&self) -> Refusals {
-        let mut refusals = Refusals::new();
+    pub fn refusals(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        let mut refusals: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
         for (reason, count) in &*self.refused_by_reason() {
             refusals.entry("connect".to_owned()).or_default().insert(reason_label(*reason), *count);
         }
@@ -184,9 +184,6 @@ async fn log_all(mut events: mpsc::Receiver<Event>, left_out: Arc<AtomicU64>) {
         }
     }
 }
-
-/// What was refused: by what was asked for, then by the label of the reason.
-pub type Refusals = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// Things of one kind that happen often and are said seldom.
 #[derive(Debug, Default)]

@@ -15,6 +15,8 @@ mod verifier;
 pub use file::{FileError, LineError, PasswordFile, store};
 pub use hash::{HashError, StoredHash};
 pub use name::{NameError, UserName};
+#[cfg(test)]
+pub(crate) use tests::cheap;
 pub use verifier::{Overloaded, Verifier};
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use super::*;
 use crate::limits::{LOGINS_WAITING, LOGINS_WAITING_PER_ADDRESS, REMEMBERED_LOGINS, REMEMBERED_LOGINS_FOR};
 
 /// A hash that costs next to nothing.
-fn cheap(password: &str) -> StoredHash {
+pub(crate) fn cheap(password: &str) -> StoredHash {
     let params = Params::new(8, 1, 1, None).unwrap();
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     StoredHash::parse(&argon2.hash_password(password.as_bytes()).unwrap().to_string()).unwrap()

@@ -16,6 +16,7 @@ mod garbage;
 mod mosquitto_clients;
 mod pipeline;
 mod program;
+mod rights;
 mod rumqtt_clients;
 mod service;
 

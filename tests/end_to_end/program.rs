@@ -33,7 +33,8 @@ impl Program {
         Program::start_in(tempfile::tempdir().unwrap(), configuration, environment)
     }
 
-    fn start_in(folder: TempDir, configuration: &str, environment: &[(&str, &str)]) -> Program {
+    /// The same, in a folder with files that the configuration names.
+    pub(crate) fn start_in(folder: TempDir, configuration: &str, environment: &[(&str, &str)]) -> Program {
         configure(folder.path(), configuration);
         let (child, log) = spawn(folder.path(), environment);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -57,6 +58,11 @@ impl Program {
             assert!(!left.is_zero(), "no line with {text:?} in the log:\n{log}");
             log = self.log.grown.wait_timeout(log, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Where its configuration and its data are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn port(&self) -> String {

@@ -18,7 +18,7 @@ use bytestring::ByteString;
 
 /// What somebody wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// Publish, a will included.
     Publish,
     /// Subscribe, and get what is published.

@@ -50,7 +50,7 @@ fn a_publish_that_is_not_allowed_reaches_nobody_and_is_counted() {
     assert_eq!(world.dropped(DropReason::NotAuthorized), 1, "at QoS 0 nobody is told");
     // The identifier of a QoS 2 message that was refused is free again.
     world.send(v5, qos2("open/a", 2, "2"));
-    world.hears(v5, ["pubrec #2 00"]);
+    world.hears(v5, ["pubrec #2"]);
     let v3 = world.join(Login::v311("v3"));
     world.send(v3, qos0("secret/a", "0"));
     world.send(v3, qos1("secret/a", 1, "1"));
@@ -73,7 +73,7 @@ fn a_retained_message_is_published_like_any_other() {
     world.heard(publisher);
     let reader = world.join(Login::v5("r"));
     world.send(reader, subscribe(1, &[("#", options(1))]));
-    world.hears(reader, ["suback #1 01", "publish open/a q1 retain #1 x"]);
+    world.hears(reader, ["suback #1 01", "publish open/a q1 #1 retain x"]);
 }
 
 /// A filter that asks for nothing that is allowed is refused; one that asks for more than is allowed gets what is.
@@ -293,5 +293,5 @@ fn a_shared_message_goes_to_who_may_have_it() {
     world.send(nobody, qos1("secret/x", 1, "3"));
     world.send(nobody, qos1("open/x", 2, "4"));
     world.hears(bert, ["publish open/x q1 #1 4"]);
-    world.hears(nobody, ["puback #1 10", "puback #2 00"]);
+    world.hears(nobody, ["puback #1 10", "puback #2"]);
 }

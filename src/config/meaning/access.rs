@@ -78,7 +78,8 @@ fn check_rule(rule: &Section<'_>, knows_names: bool, problems: &mut Vec<Problem>
         let message = "anonymous clients have no name that could stand for %u: this rule is about nobody";
         problems.push(Problem::warning(rule.path_of("topic"), rule.place_of("topic"), message));
     }
-    if (rule.node("user").is_some() || anonymous == Some(false)) && !knows_names {
+    let is_named = rule.node("user").is_some() && anonymous != Some(true);
+    if (is_named || anonymous == Some(false)) && !knows_names {
         let message = "no client has a user name: there is no password_file";
         problems.push(Problem::warning(rule.path_of("user"), rule.place_of("user"), message));
     }
