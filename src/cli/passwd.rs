@@ -101,7 +101,7 @@ fn set(path: &Path, name: UserName) -> anyhow::Result<ExitCode> {
 /// The new password: typed twice, or the first line of stdin. The inner error says why it cannot be one.
 fn secret(name: &UserName) -> anyhow::Result<Result<String, &'static str>> {
     if !stdin().is_terminal() {
-        return Ok(piped()?);
+        return piped();
     }
     let secret = ask_secret(&format!("New password for {name}: "))?;
     if let Some(problem) = problem_of(&secret) {

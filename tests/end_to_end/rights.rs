@@ -60,7 +60,7 @@ impl Client {
     /// Connects, and the reason of CONNACK.
     fn connect(program: &Program, client_id: &str, login: Option<(&str, &str)>) -> (Client, u8) {
         let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 0, 0];
-        let mut put = |body: &mut Vec<u8>, text: &str| {
+        let put = |body: &mut Vec<u8>, text: &str| {
             body.extend_from_slice(&u16::try_from(text.len()).unwrap().to_be_bytes());
             body.extend_from_slice(text.as_bytes());
         };
