@@ -24,6 +24,8 @@ pub const REMEMBERED_LOGINS: usize = 1024;
 pub const REMEMBERED_LOGINS_FOR: Duration = Duration::from_secs(60 * 60);
 /// How long a connection that is being closed may take to read what was sent.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a new connection may take with everything ahead of MQTT: a proxy's header, TLS, WebSocket.
+pub const GATE_DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes read from a socket at once.
 pub const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Batches that wait for the broker.

@@ -148,7 +148,7 @@ fn run_does_not_start_with_less_protection_than_was_asked_for() {
         configuration("[[listener]]\naddress = \"127.0.0.1:0\"\ntls = { cert = \"a\", key = \"b\" }\n");
     let output = tidegate(&["run", "--config", &path]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("not available in this version yet"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("cannot read"), "{}", stderr(&output));
 }
 
 #[test]

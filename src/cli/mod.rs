@@ -15,6 +15,7 @@ mod scan;
 mod status;
 mod subscribe;
 mod terminal;
+mod tunnel;
 
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;

@@ -4,18 +4,21 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5 as packets5;
-use rumqttc::{mqttbytes::v4 as packets4, v5};
+use rumqttc::{Transport, mqttbytes::v4 as packets4, v5};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::config::{Scheme, Secret, Url};
+use super::tunnel::Tunnel;
+use crate::config::Secret;
 use crate::limits::PACKET_BYTES_MAX;
 use crate::mqtt::QoS;
+use crate::stream::{ClientTls, Proxy, Route, Scheme, Url};
 
 /// Messages handed over and not yet sent.
 const CHANNEL_REQUESTS: usize = 64;
@@ -27,15 +30,15 @@ const IN_FLIGHT: u16 = 100;
 /// Where to connect, and as whom.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConnectionArguments {
-    /// The server, as in mqtt://localhost:1883
+    /// The server, as in mqtt://localhost:1883, mqtts://broker.example.com, wss://broker.example.com/mqtt
     #[arg(long, conflicts_with_all = ["host", "port"])]
     url: Option<String>,
     /// The server's name or address
     #[arg(short = 'H', long, default_value = "localhost")]
     host: String,
-    /// The server's port
-    #[arg(short, long, default_value_t = 1883)]
-    port: u16,
+    /// The server's port [default: 1883, with TLS 8883]
+    #[arg(short, long)]
+    port: Option<u16>,
     /// The MQTT version to speak
     #[arg(short = 'V', long, value_name = "VERSION", default_value = "5", value_parser = ["5", "3.1.1"])]
     mqtt_version: String,
@@ -51,6 +54,27 @@ pub(super) struct ConnectionArguments {
     /// The environment variable with the password
     #[arg(long, value_name = "NAME", requires = "user")]
     password_env: Option<String>,
+    /// Encrypts the connection, for -H and -p; port 8883 unless -p says otherwise
+    #[arg(long)]
+    tls: bool,
+    /// The file with the authorities that may have signed the server's certificate, PEM; else the system's
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// The file with our certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The file with its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The name that the server's certificate must have, if it is not that of the URL
+    #[arg(long, value_name = "NAME")]
+    tls_server_name: Option<String>,
+    /// A protocol to offer by ALPN; may be repeated
+    #[arg(long, value_name = "NAME")]
+    tls_alpn: Vec<String>,
+    /// A web proxy on the way, as in http://proxy.example.com:3128
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
     /// Seconds
     #[arg(short, long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(5..))]
     keep_alive: u16,
@@ -59,28 +83,42 @@ pub(super) struct ConnectionArguments {
 impl ConnectionArguments {
     /// How to connect; asks for the password where it must.
     pub(super) fn target(&self) -> anyhow::Result<Target> {
-        let (host, port) = match &self.url {
-            None => (self.host.clone(), self.port),
-            Some(url) => {
-                let url = Url::parse(url).map_err(anyhow::Error::msg).context("--url")?;
-                ensure!(url.scheme == Scheme::Mqtt, "not available in this version yet: {:?}", url.scheme);
-                (url.host, url.port)
-            }
+        let url = self.server()?;
+        let tls = ClientTls {
+            ca: self.tls_ca.clone(),
+            identity: self.tls_cert.clone().zip(self.tls_key.clone()),
+            alpn: self.tls_alpn.clone(),
+            server_name: self.tls_server_name.clone(),
         };
+        ensure!(
+            tls == ClientTls::default() || url.scheme.is_tls(),
+            "{url} is not encrypted: --tls, or mqtts://"
+        );
+        let proxy = self.proxy.as_deref().map(Proxy::parse).transpose();
+        let proxy = proxy.map_err(anyhow::Error::msg).context("--proxy")?;
         let login = match &self.user {
             Some(user) => Some((user.clone(), self.password()?)),
             None => None,
         };
-        let own_id = || format!("tidegate-{}-{}", std::process::id(), self.port);
+        let own_id = || format!("tidegate-{}-{}", std::process::id(), url.port);
         Ok(Target {
-            host,
-            port,
             version_5: self.mqtt_version == "5",
             client_id: self.client_id.clone().unwrap_or_else(own_id),
+            url,
+            route: Route { proxy, tls, ..Route::default() },
             login,
             keep_alive: Duration::from_secs(u64::from(self.keep_alive)),
             session_expiry_seconds: 0,
         })
+    }
+
+    fn server(&self) -> anyhow::Result<Url> {
+        if let Some(url) = &self.url {
+            return Url::parse(url).map_err(anyhow::Error::msg).context("--url");
+        }
+        let (scheme, usual_port) = if self.tls { (Scheme::Mqtts, 8883) } else { (Scheme::Mqtt, 1883) };
+        let port = self.port.unwrap_or(usual_port);
+        Ok(Url { scheme, host: self.host.clone(), port, path: String::new() })
     }
 
     fn password(&self) -> anyhow::Result<String> {
@@ -101,8 +139,8 @@ impl ConnectionArguments {
 /// A server, and who we are there.
 #[derive(Clone)]
 pub(super) struct Target {
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(super) url: Url,
+    pub(super) route: Route,
     pub(super) version_5: bool,
     pub(super) client_id: String,
     pub(super) login: Option<(String, String)>,
@@ -144,6 +182,7 @@ pub(super) struct Link {
     client: Client,
     happenings: mpsc::Receiver<anyhow::Result<Happened>>,
     task: JoinHandle<()>,
+    _tunnel: Option<Tunnel>,
 }
 
 /// Gives messages to a [`Link`].
@@ -160,13 +199,33 @@ enum Events {
 
 impl Link {
     /// Starts to connect.
-    pub(super) fn start(target: &Target) -> Link {
-        let (client, mut events) = if target.version_5 { connect_5(target) } else { connect_4(target) };
-        let server = format!("{}:{}", target.host, target.port);
+    ///
+    /// # Errors
+    /// When there is no room for the socket through which TLS and the like are reached.
+    pub(super) fn start(target: &Target) -> anyhow::Result<Link> {
+        let direct = target.url.scheme == Scheme::Mqtt && target.route.proxy.is_none();
+        let tunnel = match direct {
+            true => None,
+            false => Some(Tunnel::open(target.url.clone(), target.route.clone())?),
+        };
+        let address = match &tunnel {
+            None => Address::Tcp(target.url.host.clone(), target.url.port),
+            Some(tunnel) => Address::Unix(tunnel.path()),
+        };
+        let (client, mut events) =
+            if target.version_5 { connect_5(target, address) } else { connect_4(target, address) };
+        let server = target.url.to_string();
+        let failure = tunnel.as_ref().map(Tunnel::failure).unwrap_or_default();
         let (sender, happenings) = mpsc::channel(CHANNEL_REQUESTS);
         let task = tokio::spawn(async move {
             loop {
-                let happened = events.next().await.with_context(|| server.clone());
+                let mut happened = events.next().await;
+                if happened.is_err()
+                    && let Some(words) = failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+                {
+                    happened = Err(anyhow::anyhow!(words));
+                }
+                let happened = happened.with_context(|| server.clone());
                 let failed = happened.is_err();
                 if sender.send(happened).await.is_err() {
                     return;
@@ -176,7 +235,7 @@ impl Link {
                 }
             }
         });
-        Link { client, happenings, task }
+        Ok(Link { client, happenings, task, _tunnel: tunnel })
     }
 
     pub(super) fn client(&self) -> Client {
@@ -253,8 +312,25 @@ impl Client {
     }
 }
 
-fn connect_4(target: &Target) -> (Client, Events) {
-    let mut options = rumqttc::MqttOptions::new(&target.client_id, &target.host, target.port);
+/// Where rumqttc connects to.
+enum Address {
+    Tcp(String, u16),
+    Unix(String),
+}
+
+impl Address {
+    fn parts(self) -> (String, u16, Transport) {
+        match self {
+            Address::Tcp(host, port) => (host, port, Transport::Tcp),
+            Address::Unix(path) => (path, 0, Transport::Unix),
+        }
+    }
+}
+
+fn connect_4(target: &Target, address: Address) -> (Client, Events) {
+    let (host, port, transport) = address.parts();
+    let mut options = rumqttc::MqttOptions::new(&target.client_id, host, port);
+    options.set_transport(transport);
     options.set_keep_alive(target.keep_alive);
     options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
     options.set_inflight(IN_FLIGHT);
@@ -266,8 +342,10 @@ fn connect_4(target: &Target) -> (Client, Events) {
     (Client::V4(client), Events::V4(Box::new(events)))
 }
 
-fn connect_5(target: &Target) -> (Client, Events) {
-    let mut options = v5::MqttOptions::new(&target.client_id, &target.host, target.port);
+fn connect_5(target: &Target, address: Address) -> (Client, Events) {
+    let (host, port, transport) = address.parts();
+    let mut options = v5::MqttOptions::new(&target.client_id, host, port);
+    options.set_transport(transport);
     options.set_keep_alive(target.keep_alive);
     options.set_max_packet_size(u32::try_from(PACKET_BYTES_MAX).ok());
     options.set_outgoing_inflight_upper_limit(IN_FLIGHT);

@@ -3,7 +3,7 @@
 //! Changes nothing: it writes no file, keeps no port, and logs in under a client identifier of its own.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -11,8 +11,10 @@ use std::time::Duration;
 use rustix::fs::{Access, access};
 
 use super::mqtt::{Happened, Link, Target};
-use crate::config::{Config, Listener, Loaded, Problem, Sensor, Source, Uplink};
+use crate::config::{Config, Listener, Loaded, Place, Problem, Secret, SecretError, Sensor, Source, Uplink};
 use crate::mqtt::ProtocolVersion;
+use crate::net::ListenAddress;
+use crate::stream::{Proxy, Route, Url};
 
 /// How long a server may take for each step.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,7 +32,7 @@ pub(super) fn check(loaded: &Loaded) -> anyhow::Result<Vec<Problem>> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for uplink in uplinks {
-        problems.extend(check_server(loaded, uplink, &runtime));
+        problems.extend(check_uplink(loaded, uplink, &runtime));
     }
     Ok(problems)
 }
@@ -49,10 +51,15 @@ fn check_folder(loaded: &Loaded, folder: &Path) -> Option<Problem> {
 }
 
 fn check_listener(loaded: &Loaded, number: usize, listener: &Listener) -> Option<Problem> {
-    let error = TcpListener::bind(listener.address).err()?;
     let key = format!("listener.{number}.address");
     let place = loaded.place(&key);
-    let address = listener.address;
+    let address = match &listener.address {
+        ListenAddress::Tcp(address) => *address,
+        ListenAddress::Unix { path, .. } => return check_socket_folder(key, place, path),
+        // The socket is handed to the service, not to us.
+        ListenAddress::Systemd(_) => return None,
+    };
+    let error = TcpListener::bind(address).err()?;
     Some(match error.kind() {
         ErrorKind::AddrInUse => Problem::warning(key, place, format!("{address} is in use"))
             .help("by the running gateway? else another program has the port: ss -ltnp"),
@@ -64,6 +71,13 @@ fn check_listener(loaded: &Loaded, number: usize, listener: &Listener) -> Option
         }
         _ => Problem::error(key, place, format!("{address}: {error}")),
     })
+}
+
+fn check_socket_folder(key: String, place: Place, path: &Path) -> Option<Problem> {
+    let folder = path.parent()?;
+    let error = access(folder, Access::WRITE_OK | Access::EXEC_OK).err()?;
+    let message = format!("no socket can be made in {}: {error}", folder.display());
+    Some(Problem::error(key, place, message).help("a service has its own folder in /run: RuntimeDirectory="))
 }
 
 fn check_port(loaded: &Loaded, sensor: &Sensor) -> Option<Problem> {
@@ -97,32 +111,49 @@ fn group_name(number: u32) -> String {
     name.unwrap_or_else(|| number.to_string())
 }
 
-fn check_server(loaded: &Loaded, uplink: &Uplink, runtime: &tokio::runtime::Runtime) -> Option<Problem> {
-    let url = format!("uplink.{}.url", uplink.name);
-    let wrong = |message: String| Problem::error(&url, loaded.place(&url), message);
-    let addresses: Vec<SocketAddr> = match (uplink.host.as_str(), uplink.port).to_socket_addrs() {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => return Some(wrong(format!("the name {} cannot be resolved: {error}", uplink.host))),
+fn check_uplink(loaded: &Loaded, uplink: &Uplink, runtime: &tokio::runtime::Runtime) -> Vec<Problem> {
+    let proxy = match proxy_with_login(uplink) {
+        Ok(proxy) => proxy,
+        Err(error) => return vec![wrong_secret(loaded, uplink, "proxy_password", &error)],
     };
-    if let Err(error) = connect(&addresses) {
-        let message = format!("{}:{} cannot be reached: {error}", uplink.host, uplink.port);
-        let problem = wrong(message);
-        return Some(match error.kind() {
-            ErrorKind::ConnectionRefused => problem.help("nothing listens there: is it the right port?"),
-            ErrorKind::TimedOut => problem.help("is a firewall in between?"),
-            _ => problem,
-        });
-    }
+    let route = Route { proxy, tls: uplink.server.tls.clone(), ..Route::default() };
     let login = match login(uplink) {
         Ok(login) => login,
-        Err(error) => {
-            let key = format!("uplink.{}.password", uplink.name);
-            return Some(Problem::error(&key, loaded.place(&key), error.to_string()));
-        }
+        Err(error) => return vec![wrong_secret(loaded, uplink, "password", &error)],
     };
+    let check = |url: &Url| runtime.block_on(check_server(uplink, url, &route, login.clone())).err();
+    let key = format!("uplink.{}.url", uplink.name);
+    let problem =
+        |(message, help): (String, String)| Problem::error(&key, loaded.place(&key), message).help(help);
+    uplink.server.urls.iter().filter_map(check).map(problem).collect()
+}
+
+fn wrong_secret(loaded: &Loaded, uplink: &Uplink, key: &str, error: &SecretError) -> Problem {
+    let key = format!("uplink.{}.{key}", uplink.name);
+    Problem::error(&key, loaded.place(&key), error.to_string())
+}
+
+/// Connects and logs in; otherwise what is wrong, and what may help.
+async fn check_server(
+    uplink: &Uplink,
+    url: &Url,
+    route: &Route,
+    login: Option<(String, String)>,
+) -> Result<(), (String, String)> {
+    let opened = tokio::time::timeout(PATIENCE, route.open(url)).await;
+    let opened = opened.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())));
+    if let Err(words) = opened {
+        let help = match words.as_str() {
+            words if words.contains("refused") => "nothing listens there: is it the right port?",
+            words if words.contains("no answer") => "is a firewall in between?",
+            words if words.contains("looked up") => "is the name written correctly, and is there a network?",
+            _ => "nothing was sent beyond that",
+        };
+        return Err((format!("{url} cannot be reached: {words}"), help.to_owned()));
+    }
     let target = Target {
-        host: uplink.host.clone(),
-        port: uplink.port,
+        url: url.clone(),
+        route: route.clone(),
         version_5: uplink.version == ProtocolVersion::V5,
         // The uplink's own identifier would throw a running gateway out.
         client_id: format!("{}-check", uplink.client_id),
@@ -130,31 +161,29 @@ fn check_server(loaded: &Loaded, uplink: &Uplink, runtime: &tokio::runtime::Runt
         keep_alive: Duration::from_secs(60),
         session_expiry_seconds: 0,
     };
-    let error = runtime.block_on(log_in(target)).err()?;
-    let problem = wrong(format!("the login failed: {error:#}"));
-    Some(problem.help(format!("it was tried with the client identifier \"{}-check\"", uplink.client_id)))
+    log_in(target).await.map_err(|error| {
+        let help = format!("it was tried with the client identifier \"{}-check\"", uplink.client_id);
+        (format!("the login failed: {error:#}"), help)
+    })
 }
 
-/// Connects to the first of the addresses that answers.
-fn connect(addresses: &[SocketAddr]) -> std::io::Result<()> {
-    let mut outcome = Err(std::io::Error::other("the name has no address"));
-    for address in addresses {
-        outcome = TcpStream::connect_timeout(address, PATIENCE).map(drop);
-        if outcome.is_ok() {
-            break;
-        }
+fn proxy_with_login(uplink: &Uplink) -> Result<Option<Proxy>, SecretError> {
+    let mut proxy = uplink.server.proxy.clone();
+    if let (Some(proxy), Some(user)) = (&mut proxy, &uplink.server.proxy_username) {
+        let password = uplink.server.proxy_password.as_ref().map(Secret::reveal).transpose()?;
+        proxy.login = Some((user.clone(), password.unwrap_or_default()));
     }
-    outcome
+    Ok(proxy)
 }
 
-fn login(uplink: &Uplink) -> Result<Option<(String, String)>, crate::config::SecretError> {
-    let password = uplink.password.as_ref().map(crate::config::Secret::reveal).transpose()?;
+fn login(uplink: &Uplink) -> Result<Option<(String, String)>, SecretError> {
+    let password = uplink.password.as_ref().map(Secret::reveal).transpose()?;
     let user = uplink.username.clone().or_else(|| password.as_ref().map(|_| String::new()));
     Ok(user.map(|user| (user, password.unwrap_or_default())))
 }
 
 async fn log_in(target: Target) -> anyhow::Result<()> {
-    let mut link = Link::start(&target);
+    let mut link = Link::start(&target)?;
     let answered = async {
         while !matches!(link.next().await?, Happened::Connected { .. }) {}
         link.disconnect().await

@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let messages = Messages::of(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let refused = runtime.block_on(async {
-        let mut link = Link::start(&target);
+        let mut link = Link::start(&target)?;
         let feeder = tokio::spawn(feed(link.client(), topic, arguments.qos, arguments.retain, messages));
         let patience = Duration::from_secs(arguments.timeout);
         publish_all(&mut link, feeder, arguments.qos, patience).await

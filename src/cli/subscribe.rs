@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     target.session_expiry_seconds = arguments.session_expiry;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut link = Link::start(&target);
+        let mut link = Link::start(&target)?;
         let deadline = arguments.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let arrived = print_arrivals(&mut link, arguments, &filters, deadline).await?;
         // Acknowledgements are written first; a server that does not answer is left alone.

@@ -6,17 +6,20 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use super::Folder;
-use super::kind::{self, Url};
+use super::kind;
 use super::meaning::{DEFAULT_FORWARD, access, listeners};
 use super::model::{Config, Gateway, Journal, Listener, Sensor, Source, Uplink};
 use super::section::Section;
+use super::server;
 use super::tree::{Node, Table, Value};
 use crate::bridge::{Forward, Target};
 use crate::device::Options;
 use crate::journal::WhenFull;
 use crate::limits::Limits;
 use crate::mqtt::{ProtocolVersion, QoS, TopicFilter};
+use crate::net::ListenAddress;
 use crate::reading::SensorName;
+use crate::stream::AllowedOrigins;
 
 /// Where the journal lies when nobody says anything, in the folder in which the program was started.
 pub(crate) const DEFAULT_DATA_DIR: &str = "tidegate-data";
@@ -111,19 +114,28 @@ fn all_listeners(root: &Table, folder: &Folder) -> Vec<Listener> {
     let of_broker = limits(&broker, Limits::default());
     if sections.is_empty() {
         return vec![Listener {
-            address: listeners::DEFAULT,
+            address: ListenAddress::Tcp(listeners::DEFAULT),
+            tls: None,
+            websocket: None,
+            proxy_protocol: false,
             allow_anonymous: broker.switch("allow_anonymous").unwrap_or(true),
             password_file: access::password_file(&broker, &broker, folder),
             limits: of_broker,
         }];
     }
     let listener = |section: &Section<'_>| {
-        let address = listeners::address(section)?;
+        let address = listeners::address(section, folder)?;
+        let origins =
+            || section.texts("allowed_origins").iter().map(|(text, _)| (*text).to_owned()).collect();
+        let is_websocket = section.text("protocol") == Some("websocket");
         Some(Listener {
-            address,
-            allow_anonymous: listeners::anonymous_allowed(section, &broker, address),
+            tls: listeners::tls(section, folder),
+            websocket: is_websocket.then(|| AllowedOrigins::new(origins())),
+            proxy_protocol: section.switch("proxy_protocol").unwrap_or(false),
+            allow_anonymous: listeners::anonymous_allowed(section, &broker, &address),
             password_file: access::password_file(section, &broker, folder),
             limits: limits(section, of_broker.clone()),
+            address,
         })
     };
     sections.iter().filter_map(listener).collect()
@@ -176,15 +188,13 @@ pub(super) fn options(section: &Section<'_>) -> Options {
 }
 
 fn uplink(section: &Section<'_>, gateway_id: &str, folder: &Folder) -> Option<Uplink> {
-    let url = Url::parse(section.text("url")?).ok()?;
     let forward = match section.node("forward") {
         Some(node) => node.elements().iter().filter_map(forward).collect(),
         None => vec![plain(DEFAULT_FORWARD)?],
     };
     Some(Uplink {
         name: ByteString::from(section.name),
-        host: url.host,
-        port: url.port,
+        server: server::server(section, folder)?,
         version: match section.text("version") {
             Some("3.1.1") => ProtocolVersion::V3_1_1,
             _ => ProtocolVersion::V5,

@@ -58,7 +58,13 @@ fn check_value(node: &Node, key: &'static Key, path: &str, problems: &mut Vec<Pr
                 problems.push(wrong(node, path, format!("{text:?} is no duration")).help(expected))
             }
         },
-        (Kind::Texts(notation), Value::List(nodes)) => {
+        (Kind::OneOrMore(notation), Value::Text(text)) => {
+            problems.extend(check_text(node, text, notation, path));
+        }
+        (Kind::OneOrMore(_), Value::List(nodes)) if nodes.is_empty() => {
+            problems.push(wrong(node, path, "the list is empty"));
+        }
+        (Kind::Texts(notation) | Kind::OneOrMore(notation), Value::List(nodes)) => {
             for node in nodes {
                 problems.extend(check_element(node, notation, path));
             }
@@ -167,6 +173,9 @@ fn wrong_type(node: &Node, kind: &Kind, value: &Value, path: &str) -> Problem {
             ("a size".to_owned(), "for example \"64MiB\", or bytes as a whole number".to_owned())
         }
         Kind::Duration => ("a duration in quotes".to_owned(), "for example \"30d\"".to_owned()),
+        Kind::OneOrMore(notation) => {
+            ("a text in quotes, or a list of them".to_owned(), format!("for example {}", notation.example))
+        }
         Kind::Texts(notation) => {
             ("a list of texts".to_owned(), format!("for example [{}]", notation.example))
         }

@@ -10,7 +10,9 @@ use super::schema::Table;
 use crate::bridge::Target;
 use crate::device::SerialFormat;
 use crate::mqtt::TopicFilter;
+use crate::net::ListenAddress;
 use crate::reading::{MeasurementName, SensorName};
+use crate::stream::{Proxy, Url};
 
 /// What may stand behind a key.
 pub(super) enum Kind {
@@ -26,6 +28,8 @@ pub(super) enum Kind {
     Size(u64, u64),
     /// A text such as `"30d"`.
     Duration,
+    /// A text, or a list of texts.
+    OneOrMore(&'static Notation),
     /// A list of texts.
     Texts(&'static Notation),
     /// A table from any text to a text.
@@ -66,10 +70,17 @@ pub(super) static PATH: Notation = notation("path", "\"users\"", not_empty);
 pub(super) static NAME: Notation = notation("name", "\"greenhouse\"", name);
 pub(super) static ADDRESS: Notation =
     notation("address", "\"127.0.0.1:1883\"", |text| address(text).map(drop));
+pub(super) static LISTEN: Notation =
+    notation("listening address", "\"127.0.0.1:1883\"", |text| listen(text).map(drop));
+pub(super) static MODE: Notation = notation("file mode", "\"0660\"", |text| mode(text).map(drop));
+pub(super) static ORIGIN: Notation = notation("origin", "\"https://app.example.com\"", origin);
+pub(super) static PROXY: Notation =
+    notation("proxy", "\"http://proxy.example.com:3128\"", |text| Proxy::parse(text).map(drop));
 pub(super) static SECRET: Notation =
     Notation { secret: true, ..notation("secret", "\"file:cloud.password\"", not_empty) };
 pub(super) static URL: Notation =
     notation("URL", "\"mqtts://broker.example.com\"", |text| Url::parse(text).map(drop));
+pub(super) static ALPN: Notation = notation("protocol name", "\"mqtt\"", super::server::alpn);
 pub(super) static TOPIC_FILTER: Notation = notation("topic filter", "\"tidegate/#\"", |text| {
     TopicFilter::parse(text.to_owned()).map(drop).map_err(|error| error.to_string())
 });
@@ -89,6 +100,11 @@ pub(super) static SERIAL_FORMAT: Notation = notation("serial format", "\"8N1\"",
     let why = "data bits, parity and stop bits are written 8N1, 7E1, 8O2";
     SerialFormat::parse(text).map(drop).ok_or_else(|| why.to_owned())
 });
+
+pub(super) fn length(text: &str, least: usize, most: usize) -> Result<(), String> {
+    let fits = (least..=most).contains(&text.len());
+    if fits { Ok(()) } else { Err(format!("it has {} bytes: {least} to {most}", text.len())) }
+}
 
 fn not_empty(text: &str) -> Result<(), String> {
     if text.is_empty() { Err("it is empty".into()) } else { Ok(()) }
@@ -120,6 +136,46 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
             Ok(None) => Err("the name has no address".into()),
             Err(error) => Err(format!("the name cannot be resolved: {error}")),
         },
+    }
+}
+
+/// An address, `unix:PATH`, `systemd` or `systemd:NAME`. The mode of a Unix socket has a key of its own.
+pub(super) fn listen(text: &str) -> Result<ListenAddress, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        // sockaddr_un has room for 107 bytes and a zero.
+        return match path.len() {
+            0 => Err("the path is missing: \"unix:/run/tidegate/mqtt.sock\"".into()),
+            1..=107 => Ok(ListenAddress::Unix { path: path.into(), mode: DEFAULT_MODE }),
+            _ => Err("the path of a Unix socket has at most 107 bytes".into()),
+        };
+    }
+    match text.strip_prefix("systemd") {
+        Some("") => Ok(ListenAddress::Systemd(None)),
+        Some(name) if name.len() > 1 && name.starts_with(':') => {
+            Ok(ListenAddress::Systemd(Some(name.trim_start_matches(':').to_owned())))
+        }
+        _ => address(text).map(ListenAddress::Tcp),
+    }
+}
+
+/// Who may connect to a Unix socket, unless the file says: its owner and its group.
+const DEFAULT_MODE: u32 = 0o660;
+
+/// `0660`
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("a mode has three octal digits, as in \"0660\"".into()),
+    }
+}
+
+/// `https://app.example.com`, or `*`.
+fn origin(text: &str) -> Result<(), String> {
+    let rest = text.split_once("://").map(|(_, rest)| rest);
+    match rest {
+        _ if text == "*" || text == "null" => Ok(()),
+        Some(host) if !host.is_empty() && !host.contains(['/', '*', ' ']) => Ok(()),
+        _ => Err("an origin is scheme, host and port, without a path: \"https://app.example.com\"".into()),
     }
 }
 
@@ -176,67 +232,6 @@ pub(super) fn ble_address(text: &str) -> Result<[u8; 6], String> {
         .ok_or_else(|| "a Bluetooth address has six pairs of hexadecimal digits: A4:C1:38:12:34:56".into())
 }
 
-/// How the server of an uplink is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Url {
-    pub(crate) scheme: Scheme,
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-/// The transport under MQTT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scheme {
-    Mqtt,
-    Mqtts,
-    Ws,
-    Wss,
-}
-
-impl Url {
-    /// `mqtt://HOST[:PORT]`, and `ws://HOST[:PORT]/PATH`.
-    pub(crate) fn parse(text: &str) -> Result<Url, String> {
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(format!("the scheme is missing: \"mqtt://{text}\""));
-        };
-        let (scheme, usual_port) = match scheme {
-            "mqtt" | "tcp" => (Scheme::Mqtt, 1883),
-            "mqtts" | "ssl" => (Scheme::Mqtts, 8883),
-            "ws" => (Scheme::Ws, 80),
-            "wss" => (Scheme::Wss, 443),
-            other => return Err(format!("{other:?} is no scheme: mqtt, mqtts, ws or wss")),
-        };
-        let (authority, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
-        if authority.contains('@') {
-            return Err("user and password have keys of their own: username, password".into());
-        }
-        if path.is_some_and(|path| !path.is_empty()) && matches!(scheme, Scheme::Mqtt | Scheme::Mqtts) {
-            return Err("only ws and wss have a path".into());
-        }
-        let (host, port) = split_port(authority)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let good = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
-        if host.is_empty() || !host.chars().all(good) {
-            return Err(format!("{host:?} is no host name"));
-        }
-        Ok(Url { scheme, host: host.to_owned(), port: port.unwrap_or(usual_port) })
-    }
-}
-
-/// Splits `HOST:PORT`, `[V6]:PORT`, and either without a port.
-fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
-    let after_bracket = authority.rfind(']').map_or(0, |at| at + 1);
-    let Some(colon) = authority.get(after_bracket..).and_then(|rest| rest.rfind(':')) else {
-        return Ok((authority, None));
-    };
-    let (host, port) = authority.split_at(after_bracket + colon);
-    let port = port.trim_start_matches(':');
-    match port.parse() {
-        Ok(0) | Err(_) => Err(format!("{port:?} is no port: a port is a number from 1 to 65535")),
-        Ok(port) => Ok((host, Some(port))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,22 +267,18 @@ mod tests {
     }
 
     #[test]
-    fn urls() {
-        let url = Url::parse("mqtt://broker.example.com").unwrap();
-        assert_eq!((url.host.as_str(), url.port), ("broker.example.com", 1883));
-        let url = Url::parse("mqtts://[2001:db8::1]:9000/").unwrap();
-        assert_eq!((url.scheme, url.host.as_str(), url.port), (Scheme::Mqtts, "2001:db8::1", 9000));
-        for bad in [
-            "broker",
-            "http://broker",
-            "mqtt://",
-            "mqtt://user:pass@host",
-            "mqtt://host:0",
-            "mqtt://a b",
-            "mqtt://h/p",
-        ] {
-            assert!(Url::parse(bad).is_err(), "{bad}");
+    fn listening_addresses() {
+        assert_eq!(listen("systemd"), Ok(ListenAddress::Systemd(None)));
+        assert_eq!(listen("systemd:mqtt"), Ok(ListenAddress::Systemd(Some("mqtt".into()))));
+        let unix = ListenAddress::Unix { path: "/run/t.sock".into(), mode: 0o660 };
+        assert_eq!(listen("unix:/run/t.sock"), Ok(unix));
+        for bad in ["unix:", "systemd:", "systemdx", "unix", "1883"] {
+            assert!(listen(bad).is_err(), "{bad}");
         }
+        assert_eq!((mode("0660"), mode("600")), (Ok(0o660), Ok(0o600)));
+        assert!(mode("rw").is_err() && mode("7777").is_err());
+        assert!(origin("https://a.example:8443").is_ok() && origin("*").is_ok());
+        assert!(origin("a.example").is_err() && origin("https://a.example/").is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod report;
 mod schema;
 mod secret;
 mod section;
+mod server;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -27,8 +28,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) use build::DEFAULT_DATA_DIR;
-pub(crate) use kind::{Scheme, Url};
-pub use model::{Config, Gateway, Journal, Listener, Sensor, Source, Uplink};
+pub use model::{Config, Gateway, Journal, Listener, Sensor, Server, Source, Uplink};
 pub use overrides::Overrides;
 pub use reference::reference;
 pub use report::{Place, Problem, Problems, Severity};

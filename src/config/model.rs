@@ -13,7 +13,9 @@ use crate::device::Options;
 use crate::journal::WhenFull;
 use crate::limits::Limits;
 use crate::mqtt::{ProtocolVersion, TopicFilter};
+use crate::net::ListenAddress;
 use crate::reading::SensorName;
+use crate::stream::{AllowedOrigins, ClientTls, Proxy, ServerTls, Url};
 
 /// Everything that a configuration file says.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,8 +52,14 @@ pub struct Gateway {
 /// `[[listener]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    /// Where it listens; port 0: the system chooses.
-    pub address: SocketAddr,
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// Encryption.
+    pub tls: Option<ServerTls>,
+    /// MQTT over WebSocket, and from which web pages.
+    pub websocket: Option<AllowedOrigins>,
+    /// Whether a load balancer in front says whose connections it passes on.
+    pub proxy_protocol: bool,
     /// Whether clients may come without a name.
     pub allow_anonymous: bool,
     /// Its users; `None`: it knows none.
@@ -115,10 +123,8 @@ pub enum Source {
 pub struct Uplink {
     /// NAME
     pub name: ByteString,
-    /// The server's name or address.
-    pub host: String,
-    /// The server's port.
-    pub port: u16,
+    /// Where it goes.
+    pub server: Server,
     /// The standard to speak.
     pub version: ProtocolVersion,
     /// Who we are there.
@@ -133,4 +139,19 @@ pub struct Uplink {
     pub forward: Vec<Forward>,
     /// What comes down.
     pub receive: Vec<TopicFilter>,
+}
+
+/// How the server of an uplink is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// One, or several that stand in for each other.
+    pub urls: Vec<Url>,
+    /// A web proxy on the way, without its login.
+    pub proxy: Option<Proxy>,
+    /// As whom to log in at the proxy.
+    pub proxy_username: Option<String>,
+    /// And with which password.
+    pub proxy_password: Option<Secret>,
+    /// For `mqtts` and `wss`.
+    pub tls: ClientTls,
 }

@@ -134,7 +134,8 @@ pub(super) fn variable(path: &str) -> String {
 fn value_of(kind: &Kind, text: &str, place: &Place) -> Value {
     match kind {
         Kind::Text(_) | Kind::Choice(_) | Kind::Duration | Kind::Size(..) => Value::Text(text.to_owned()),
-        Kind::Texts(_) | Kind::Rules(_) if !text.starts_with('[') => {
+        Kind::OneOrMore(_) if !text.starts_with('[') && !text.contains(',') => Value::Text(text.to_owned()),
+        Kind::OneOrMore(_) | Kind::Texts(_) | Kind::Rules(_) if !text.starts_with('[') => {
             let element =
                 |text: &str| Node { place: place.clone(), value: Value::Text(text.trim().to_owned()) };
             Value::List(text.split(',').filter(|text| !text.trim().is_empty()).map(element).collect())

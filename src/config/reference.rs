@@ -53,6 +53,7 @@ fn value(kind: &Kind) -> String {
         Kind::Number(low, high) => format!("{low} to {high}"),
         Kind::Size(..) => "size".to_owned(),
         Kind::Duration => "duration".to_owned(),
+        Kind::OneOrMore(notation) => format!("{0}, or list of {0}s", notation.name),
         Kind::Texts(notation) => format!("list of {}s", notation.name),
         Kind::Map(notation) => format!("table from names to {}s", notation.name),
         Kind::Table(_) => "table".to_owned(),

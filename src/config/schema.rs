@@ -163,9 +163,15 @@ static LISTENER: Table = Table {
     keys: &[
         key(
             "address",
-            Kind::Text(&kind::ADDRESS),
+            Kind::Text(&kind::LISTEN),
             "`\"127.0.0.1:1883\"`",
-            "Address and port; port 0 lets the system choose.",
+            "Address and port, where port 0 lets the system choose; or `unix:PATH`, a Unix socket; or `systemd`, `systemd:NAME`, a socket that systemd hands over.",
+        ),
+        key(
+            "mode",
+            Kind::Text(&kind::MODE),
+            "`\"0660\"`",
+            "Who may connect to a Unix socket: the mode of its file.",
         ),
         key(
             "protocol",
@@ -173,7 +179,19 @@ static LISTENER: Table = Table {
             "`\"mqtt\"`",
             "MQTT over TCP, or over WebSocket.",
         ),
-        key("tls", Kind::Table(&LISTENER_TLS), "", "Encryption."),
+        key(
+            "allowed_origins",
+            Kind::Texts(&kind::ORIGIN),
+            "`[]`",
+            "For `websocket`: the web pages from which browsers may connect; `*`: all. Programs that are no browsers always may.",
+        ),
+        key(
+            "proxy_protocol",
+            Kind::Switch,
+            "`false`",
+            "Every connection begins with a PROXY protocol header, version 2, of the load balancer in front.",
+        ),
+        key("tls", Kind::Table(&LISTENER_TLS), "", "Encryption. Renewed files are noticed by themselves."),
     ],
     also: Some(&BROKER),
 };
@@ -186,6 +204,18 @@ static LISTENER_TLS: Table = table(&[
         Kind::Text(&kind::PATH),
         "",
         "Clients must show a certificate signed by one of these, PEM.",
+    ),
+    key(
+        "client_certificate",
+        Kind::Choice(&["required", "optional"]),
+        "`\"required\"`",
+        "Whether a client without a certificate is turned away, where there is a `client_ca`.",
+    ),
+    key(
+        "user_from_certificate",
+        Kind::Switch,
+        "`true`",
+        "Whether the common name (CN) of a client's certificate is its user name; it then needs no password.",
     ),
 ]);
 
@@ -284,7 +314,20 @@ static SENSOR: Table = table(&[
 ]);
 
 static UPLINK: Table = table(&[
-    key("url", Kind::Text(&kind::URL), "", "The server: mqtt, mqtts, ws or wss, host and port."),
+    key(
+        "url",
+        Kind::OneOrMore(&kind::URL),
+        "",
+        "The server: mqtt, mqtts, ws or wss, host and port, for ws and wss a path (`/mqtt` unless it is written). Of several servers in a list one is used at a time; the next when it does not answer or refuses.",
+    ),
+    key(
+        "proxy",
+        Kind::Text(&kind::PROXY),
+        "",
+        "A web proxy (HTTP CONNECT) that stands between the gateway and the server; port 3128 unless it is written.",
+    ),
+    key("proxy_username", Kind::Text(&kind::TEXT), "", "The user to log in at the proxy as."),
+    key("proxy_password", Kind::Text(&kind::SECRET), "", "And the password."),
     key("version", Kind::Choice(&["5", "3.1.1"]), "`\"5\"`", "The MQTT version to speak."),
     key(
         "client_id",
@@ -297,7 +340,7 @@ static UPLINK: Table = table(&[
         "password",
         Kind::Text(&kind::SECRET),
         "",
-        "The password: `file:PATH`, `env:NAME` or `credential:NAME`.",
+        "The password: `file:PATH`, `env:NAME` or `credential:NAME`. Read anew for each connection.",
     ),
     key(
         "keep_alive_seconds",
@@ -343,8 +386,20 @@ static UPLINK: Table = table(&[
 
 static UPLINK_TLS: Table = table(&[
     key("ca", Kind::Text(&kind::PATH), "the system's", "Who may have signed the server's certificate, PEM."),
-    key("cert", Kind::Text(&kind::PATH), "", "Our certificate, PEM."),
+    key("cert", Kind::Text(&kind::PATH), "", "Our certificate chain, PEM."),
     key("key", Kind::Text(&kind::PATH), "", "Its private key, PEM."),
+    key(
+        "alpn",
+        Kind::Texts(&kind::ALPN),
+        "`[]`",
+        "Protocols to offer; AWS IoT wants `\"x-amzn-mqtt-ca\"` on port 443 and gets it by itself.",
+    ),
+    key(
+        "server_name",
+        Kind::Text(&kind::TEXT),
+        "the host of `url`",
+        "The name that the server's certificate must have, and that is asked for (SNI).",
+    ),
 ]);
 
 static FORWARD: Table = table(&[

@@ -71,6 +71,13 @@ impl<'a> Section<'a> {
         self.node(key).map_or_else(|| self.place.clone(), |node| node.place.clone())
     }
 
+    /// A table inside this one.
+    pub(super) fn table(&self, key: &str) -> Option<Section<'a>> {
+        let node = self.node(key)?;
+        let table = Some(node.as_table()?);
+        Some(Section { path: self.path_of(key), name: self.name, place: node.place.clone(), table })
+    }
+
     pub(super) fn text(&self, key: &str) -> Option<&'a str> {
         self.node(key)?.as_text()
     }
@@ -110,6 +117,14 @@ impl<'a> Section<'a> {
     pub(super) fn texts(&self, key: &str) -> Vec<(&'a str, Place)> {
         let nodes = self.node(key).map_or(&[][..], Node::elements);
         nodes.iter().filter_map(|node| Some((node.as_text()?, node.place.clone()))).collect()
+    }
+
+    /// The text, or the texts of a list, with their places.
+    pub(super) fn one_or_more(&self, key: &str) -> Vec<(&'a str, Place)> {
+        match self.node(key).and_then(|node| Some((node.as_text()?, node.place.clone()))) {
+            Some(one) => vec![one],
+            None => self.texts(key),
+        }
     }
 
     /// The pairs of a table from texts to texts.

@@ -80,7 +80,7 @@ fn an_uplink_is_read_whole() {
         password = 'credential:cloud'\nforward = ['a/#', { filter = 'b/#', to = 'c/#', qos = 2 }]\nreceive = ['d/+']\n";
     let config = read(text).unwrap().config;
     let uplink = &config.uplinks[0];
-    assert_eq!((uplink.host.as_str(), uplink.port), ("h", 1884));
+    assert_eq!(uplink.server.urls[0].to_string(), "mqtt://h:1884");
     assert_eq!((uplink.version, &*uplink.client_id), (ProtocolVersion::V3_1_1, "barn"));
     assert_eq!(uplink.password, Some(Secret::Credential("cloud".into())));
     assert_eq!(uplink.forward[0].maximum_qos, QoS::AtLeastOnce);
@@ -173,19 +173,60 @@ fn listeners_let_strangers_in_only_when_they_say_so() {
 }
 
 #[test]
-fn what_guards_and_is_not_built_stops_the_start_and_the_rest_does_not() {
+fn what_a_listener_needs_beside_other_keys() {
     error(
-        "listener.1.tls",
+        "listener.1.tls.key",
         "{ cert = 'a' }",
-        "not available in this version yet",
+        "its private key",
         "[[listener]]\naddress = '127.0.0.1:1'\ntls = { cert = 'a' }\n",
     );
     error(
-        "uplink.c.url",
-        "'mqtts://h'",
-        "not available in this version yet",
-        "[uplink.c]\nurl = 'mqtts://h'\n",
+        "listener.1.tls.cert",
+        "'a'",
+        "cannot read",
+        "[[listener]]\naddress = '127.0.0.1:1'\ntls = { cert = 'a', key = 'b' }\n",
     );
+    error("listener.1.mode", "'600'", "a Unix socket", "[[listener]]\nmode = '600'\n");
+    error("listener.1.allowed_origins", "['*']", "websocket", "[[listener]]\nallowed_origins = ['*']\n");
+    error(
+        "listener.1.allow_anonymous",
+        "'127.0.0.1:1'",
+        "is not loopback",
+        "[[listener]]\naddress = '127.0.0.1:1'\nproxy_protocol = true\n",
+    );
+    let config = read("[[listener]]\naddress = 'unix:mqtt.sock'\nmode = '600'\n").unwrap().config;
+    let address = config.listeners[0].address.to_string();
+    assert!(address.starts_with("unix:") && address.ends_with("/mqtt.sock"), "{address}");
+    assert!(config.listeners[0].allow_anonymous, "only this machine gets there");
+}
+
+#[test]
+fn how_a_server_is_reached() {
+    let text = "[uplink.c]\nurl = ['wss://a/x', 'mqtts://b:443']\nproxy = 'http://p'\nprovider = 'aws-iot'\n\
+                tls = { server_name = 'n', ca = 'ca.pem' }\n";
+    // The CA is not there, which is the only error.
+    error("uplink.c.tls.ca", "'ca.pem'", "cannot read", &text.replace("provider = 'aws-iot'\n", ""));
+    let without = text.replace(", ca = 'ca.pem'", "");
+    let server = read(&without).unwrap().config.uplinks.remove(0).server;
+    let urls: Vec<String> = server.urls.iter().map(ToString::to_string).collect();
+    assert_eq!(urls, ["wss://a/x", "mqtts://b:443"]);
+    assert_eq!(
+        (server.tls.alpn, server.tls.server_name.as_deref()),
+        (vec!["x-amzn-mqtt-ca".into()], Some("n"))
+    );
+    assert_eq!(server.proxy.map(|proxy| (proxy.host, proxy.port)), Some(("p".into(), 3128)));
+    error("uplink.c.url", "[]", "empty", "[uplink.c]\nurl = []\n");
+    error("uplink.c.url", "'http://b'", "no scheme", "[uplink.c]\nurl = ['mqtt://a', 'http://b']\n");
+    let plain = "[uplink.c]\nurl = 'mqtt://h'\ntls = { alpn = ['mqtt'] }\n";
+    error("uplink.c.tls", "{ alpn = ['mqtt'] }", "not encrypted", plain);
+    let half = "[uplink.c]\nurl = 'mqtts://h'\ntls = { cert = 'c.pem' }\n";
+    error("uplink.c.tls.key", "{ cert = 'c.pem' }", "belong together", half);
+    let lost = "[uplink.c]\nurl = 'mqtts://h'\nproxy_username = 'u'\n";
+    error("uplink.c.proxy_username", "'u'", "no `proxy`", lost);
+}
+
+#[test]
+fn what_guards_and_is_not_built_stops_the_start_and_the_rest_does_not() {
     warning(
         "sensor.k.ble",
         "'A4:C1:38:12:34:56'",
@@ -386,7 +427,7 @@ fn the_environment_overrides_the_file_and_settings_override_both() {
     assert_eq!((config.limits.max_packet_bytes, config.limits.receive_maximum), (65_536, 7));
     assert_eq!(config.uplinks[0].password, Some(Secret::Environment("HOME".into())));
     assert_eq!(config.uplinks[0].forward.len(), 2);
-    assert_eq!(config.listeners[0].address.port(), 0);
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:0");
 }
 
 #[test]

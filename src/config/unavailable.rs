@@ -20,11 +20,6 @@ struct Unavailable {
 enum When {
     Present,
     Text(&'static str),
-    Begins(&'static str),
-}
-
-const fn error(path: &'static str, when: When, what: &'static str) -> Unavailable {
-    Unavailable { path, when, severity: Severity::Error, what }
 }
 
 const fn warning(path: &'static str, when: When, what: &'static str) -> Unavailable {
@@ -33,13 +28,6 @@ const fn warning(path: &'static str, when: When, what: &'static str) -> Unavaila
 
 #[rustfmt::skip]
 const LIST: &[Unavailable] = &[
-    error("listener.*.tls", When::Present, "encryption of listeners"),
-    error("listener.*.protocol", When::Text("websocket"), "MQTT over WebSocket"),
-    error("uplink.*.url", When::Begins("mqtts:"), "encryption of uplinks"),
-    error("uplink.*.url", When::Begins("ssl:"), "encryption of uplinks"),
-    error("uplink.*.url", When::Begins("ws:"), "MQTT over WebSocket"),
-    error("uplink.*.url", When::Begins("wss:"), "MQTT over WebSocket"),
-    error("uplink.*.tls", When::Present, "encryption of uplinks"),
     warning("sensor.*.ble", When::Present, "Bluetooth"),
     warning("ble", When::Present, "Bluetooth"),
     warning("sensor.*.modbus", When::Present, "Modbus"),
@@ -79,7 +67,6 @@ impl When {
         match self {
             When::Present => true,
             When::Text(text) => node.as_text() == Some(text),
-            When::Begins(text) => node.as_text().is_some_and(|found| found.starts_with(text)),
         }
     }
 }

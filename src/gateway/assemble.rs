@@ -66,6 +66,7 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         renderer,
         counters: Arc::clone(&counters),
         status_topic: presence.status_topic().clone(),
+        uplink_notes: config.gateway.data_dir.clone(),
     };
     let uplinks = start_uplinks(config, &common, &owner, &recovery, &consumers).await?;
     let verifier = Arc::new(Verifier::start().map_err(StartError::Passwords)?);

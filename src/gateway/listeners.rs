@@ -1,14 +1,13 @@
 //! Keeps listeners open: one that cannot be opened now is tried again for ever, the others serve meanwhile.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::config;
-use crate::net::{Admittance, Door, ListenError, ListenerSettings, Reception};
+use crate::net::{Admittance, Bound, Certificates, Door, Layers, ListenError, ListenerSettings, Reception};
 use crate::users::{Users, Verifier};
 
 /// The first pause between attempts; each is twice as long as the one before, up to the longest.
@@ -23,15 +22,21 @@ pub(super) fn start(
     door: Option<Arc<Door>>,
 ) -> KeptListener {
     let door = door.unwrap_or_else(|| Arc::new(Door::new(admittance(listener), Arc::clone(verifier))));
+    let certificates = listener.tls.clone().map(|files| Arc::new(Certificates::new(files)));
     let settings = ListenerSettings {
-        address: listener.address,
+        address: listener.address.clone(),
+        layers: Layers {
+            proxied: listener.proxy_protocol,
+            tls: certificates.clone(),
+            websocket: listener.websocket.clone(),
+        },
         allow_anonymous: listener.allow_anonymous,
         door: Arc::clone(&door),
         limits: Arc::new(listener.limits.clone()),
     };
     let (sender, state) = watch::channel(ListenerState::Opening);
     let task = tokio::spawn(keep_open(reception.clone(), settings, sender));
-    KeptListener { settings: listener.clone(), door, state, task }
+    KeptListener { settings: listener.clone(), certificates, door, state, task }
 }
 
 /// Who may come in by a listener. Of a password file that cannot be read, nobody.
@@ -51,7 +56,7 @@ pub(super) enum ListenerState {
     /// Not tried yet.
     Opening,
     /// It listens here.
-    Open(SocketAddr),
+    Open(Bound),
     /// It cannot be opened now; why.
     Failing(String),
 }
@@ -61,6 +66,7 @@ pub(super) enum ListenerState {
 pub(super) struct KeptListener {
     settings: config::Listener,
     door: Arc<Door>,
+    certificates: Option<Arc<Certificates>>,
     state: watch::Receiver<ListenerState>,
     task: JoinHandle<()>,
 }
@@ -85,6 +91,13 @@ impl KeptListener {
         self.state.borrow().clone()
     }
 
+    /// Reads its certificates again.
+    pub(super) async fn renew_certificates(&self) {
+        let Some(certificates) = self.certificates.clone() else { return };
+        // Its outcome is in the log.
+        let _ = spawn_blocking(move || certificates.renew(true)).await;
+    }
+
     /// Closes it; its address is free when this returns.
     pub(super) async fn close(mut self) {
         self.task.abort();
@@ -105,8 +118,8 @@ async fn keep_open(reception: Reception, settings: ListenerSettings, state: watc
     loop {
         match reception.listen(settings.clone()) {
             Ok(listener) => {
-                tracing::info!("listening on {}", listener.address());
-                state.send_replace(ListenerState::Open(listener.address()));
+                tracing::info!("listening on {}", listener.bound());
+                state.send_replace(ListenerState::Open(listener.bound().clone()));
                 // Nothing closes it but the end of this task.
                 return std::future::pending().await;
             }

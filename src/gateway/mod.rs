@@ -33,7 +33,7 @@ use crate::clock::Clock as SystemClock;
 use crate::config::Config;
 use crate::disk::{Clock, JournalHandle};
 use crate::mqtt::TopicError;
-use crate::net::{OwnerHandle, Stopped};
+use crate::net::{Bound, OwnerHandle, Stopped};
 use crate::telemetry::{BrokerCounters, Snapshot};
 use crate::time::Instant;
 use crate::users::Verifier;
@@ -114,7 +114,7 @@ impl Gateway {
         assemble::assemble(config, system_clock).await
     }
 
-    /// Waits until every listener is open; the addresses with the ports that the system chose.
+    /// Waits until every listener is open; the TCP addresses with the ports that the system chose.
     pub async fn listening(&self) -> Vec<SocketAddr> {
         for listener in &self.listeners {
             listener.opened().await;
@@ -122,16 +122,18 @@ impl Gateway {
         self.addresses()
     }
 
-    /// Where it listens now.
+    /// Where it listens over TCP now.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        let states = self.listeners.iter().map(KeptListener::state);
-        states
-            .filter_map(|state| match state {
-                ListenerState::Open(address) => Some(address),
-                ListenerState::Opening | ListenerState::Failing(_) => None,
-            })
-            .collect()
+        self.open_listeners().filter_map(|bound| bound.tcp()).collect()
+    }
+
+    /// Where it listens now.
+    fn open_listeners(&self) -> impl Iterator<Item = Bound> {
+        self.listeners.iter().map(KeptListener::state).filter_map(|state| match state {
+            ListenerState::Open(bound) => Some(bound),
+            ListenerState::Opening | ListenerState::Failing(_) => None,
+        })
     }
 
     /// Waits until a vital part has ended by itself, which is a fault.

@@ -87,8 +87,11 @@ async fn reload_listeners(gateway: &mut Gateway, config: &Config) -> Result<bool
     let mut changed = !gone.is_empty();
     let mut doors = Vec::new();
     for listener in gone {
-        doors.push((listener.settings().address, Arc::clone(listener.door())));
+        doors.push((listener.settings().address.clone(), Arc::clone(listener.door())));
         listener.close().await;
+    }
+    for listener in &gateway.listeners {
+        listener.renew_certificates().await;
     }
     let reception = gateway.owner.reception();
     for listener in &config.listeners {

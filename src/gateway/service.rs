@@ -14,6 +14,7 @@ use super::Gateway;
 use super::supervisor::tell;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::net::adopt_inherited_sockets;
 use crate::telemetry::{Dashboard, Question, StatusSocket, answer, socket_path};
 
 /// After this, systemd is told that the gateway is ready although a listener cannot be opened yet: sensors and
@@ -32,6 +33,7 @@ pub fn run(
     clock: Clock,
     reread: impl FnMut() -> Result<Config, String>,
 ) -> anyhow::Result<ExitCode> {
+    adopt_inherited_sockets();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(config, clock, reread));
     // What still runs on threads for blocking calls, a port that does not close, must not hold us up.

@@ -90,7 +90,7 @@ fn broker(gateway: &Gateway, problems: &mut Vec<String>) -> BrokerStatus {
     }
     let counters = gateway.owner.reception().counters();
     BrokerStatus {
-        listeners: gateway.addresses().iter().map(ToString::to_string).collect(),
+        listeners: gateway.open_listeners().map(|bound| bound.to_string()).collect(),
         clients_connected: gateway.counters.clients_connected(),
         connections_refused: counters.connections_refused() + gateway.counters.refused(),
         messages_received: counters.messages_received(),

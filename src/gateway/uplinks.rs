@@ -1,7 +1,9 @@
 //! Uplinks: from their configuration to running tasks.
 
 use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -9,15 +11,16 @@ use tokio::sync::watch;
 
 use crate::bridge::{self, Options, PresenceMap, Restored};
 use crate::broker::{ForwardRule, UplinkRules};
-use crate::config;
+use crate::config::{self, Secret};
 use crate::disk::{Clock, JournalHandle};
 use crate::durable::{Boots, ConsumerId};
 use crate::journal::Recovery;
 use crate::mqtt::{QoS, TopicName};
 use crate::net::{Acceptances, Source};
 use crate::reading::Render;
+use crate::stream::Route;
 use crate::telemetry::{BrokerCounters, tell_of_uplink};
-use crate::uplink::{self, Surroundings, UplinkOptions};
+use crate::uplink::{self, Credentials, Login, ServerConnector, Surroundings, UplinkOptions};
 
 /// What the broker keeps for an uplink.
 pub(super) fn rules(uplink: &config::Uplink) -> UplinkRules {
@@ -37,6 +40,8 @@ pub(super) struct Common {
     pub(super) renderer: Arc<dyn Render>,
     pub(super) counters: Arc<BrokerCounters>,
     pub(super) status_topic: TopicName,
+    /// The folder in which uplinks note what they need after a restart.
+    pub(super) uplink_notes: PathBuf,
 }
 
 /// An uplink of the configuration.
@@ -60,7 +65,7 @@ pub(super) async fn start(
     if let Err(problem) = &running {
         tracing::error!("uplink {} is not started, its messages are kept: {problem}", uplink.name);
     }
-    let server = format!("{}:{}", uplink.host, uplink.port);
+    let server = uplink.server.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     KeptUplink { name: uplink.name.clone(), server, consumer, running }
 }
 
@@ -71,12 +76,9 @@ async fn try_to_start(
     restored: Restored,
     broker: (Source, Acceptances),
 ) -> Result<uplink::Uplink, String> {
-    let options = UplinkOptions {
-        name: uplink.name.clone(),
-        host: uplink.host.clone(),
-        port: uplink.port,
-        session: session(uplink, common)?,
-    };
+    let session = session(uplink, common);
+    let connector = connector(uplink, common, session.acknowledgement_deadline)?;
+    let options = UplinkOptions { name: uplink.name.clone(), session };
     let surroundings = Surroundings {
         journal: common.journal.clone(),
         broker: Some(broker),
@@ -86,7 +88,9 @@ async fn try_to_start(
         renderer: Arc::clone(&common.renderer),
         watch: watch_of(uplink.name.clone(), Arc::clone(&common.counters)),
     };
-    uplink::spawn(options, consumer, restored, surroundings).await.map_err(|stopped| stopped.to_string())
+    uplink::spawn(connector, options, consumer, restored, surroundings)
+        .await
+        .map_err(|stopped| stopped.to_string())
 }
 
 /// What an earlier run left for the uplink.
@@ -99,20 +103,48 @@ pub(super) fn restored(recovery: &Recovery, consumer: ConsumerId) -> Restored {
     }
 }
 
-fn session(uplink: &config::Uplink, common: &Common) -> Result<Options, String> {
+fn session(uplink: &config::Uplink, common: &Common) -> Options {
     let mut options = Options::new(uplink.client_id.clone());
     options.version = uplink.version;
     options.username = uplink.username.clone().map(ByteString::from);
-    if let Some(secret) = &uplink.password {
-        let password = secret.reveal().map_err(|error| error.to_string())?;
-        options.password = Some(Bytes::from(password));
-    }
     options.keep_alive_seconds = uplink.keep_alive_seconds;
     options.status_topic = Some(common.status_topic.clone());
     options.forward.clone_from(&uplink.forward);
     options.receive = uplink.receive.iter().map(|filter| (filter.clone(), QoS::AtLeastOnce)).collect();
     options.seed = RandomState::new().hash_one(uplink.name.as_bytes());
-    Ok(options)
+    options
+}
+
+/// The way to the server, or to the servers that stand in for each other.
+fn connector(
+    uplink: &config::Uplink,
+    common: &Common,
+    dead_after: Duration,
+) -> Result<ServerConnector, String> {
+    let server = &uplink.server;
+    let mut proxy = server.proxy.clone();
+    if let (Some(proxy), Some(user)) = (&mut proxy, &server.proxy_username) {
+        let password = server.proxy_password.as_ref().map(Secret::reveal).transpose();
+        let password = password.map_err(|error| error.to_string())?.unwrap_or_default();
+        proxy.login = Some((user.clone(), password));
+    }
+    Ok(ServerConnector {
+        urls: server.urls.clone().into(),
+        route: Route { proxy, tls: server.tls.clone(), dead_after },
+        credentials: credentials(uplink),
+        note: Some(common.uplink_notes.join(format!("uplink-{}.server", uplink.name))),
+        next: Arc::default(),
+    })
+}
+
+/// The login, read anew for each connection: its file may have been renewed.
+fn credentials(uplink: &config::Uplink) -> Option<Credentials> {
+    let username = uplink.username.clone().map(ByteString::from);
+    let secret = uplink.password.clone()?;
+    Some(Arc::new(move || {
+        let password = secret.reveal().map_err(|error| error.to_string())?;
+        Ok(Login { username: username.clone(), password: Some(Bytes::from(password)) })
+    }))
 }
 
 fn watch_of(name: ByteString, counters: Arc<BrokerCounters>) -> uplink::Watch {

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use bytestring::ByteString;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::admission::Admission;
 use super::door::{Door, Entry, Stay};
+use super::gate::{Caller, name_of};
 use super::inbox::{Batch, Inbox};
 use super::outbox::{Outbox, Outgoing};
 use super::reader::Reader;
@@ -28,6 +29,7 @@ use crate::mqtt::{
     ConnAck, ConnAckProperties, Connect, DecodeError, Decoder, Disconnect, Packet, ProtocolVersion,
     ReasonCode,
 };
+use crate::stream::Stream;
 
 /// How long a connection may take to end when the gateway stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
@@ -81,7 +83,7 @@ enum Step {
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     shared: Arc<Shared>,
     reader: Reader,
     writer: Writer,
@@ -133,11 +135,11 @@ impl Drop for Gone {
 /// Serves one accepted connection to its end.
 pub(super) async fn serve(
     connection: ConnectionId,
-    stream: TcpStream,
-    address: SocketAddr,
+    caller: Caller,
     shared: Arc<Shared>,
     admission: Admission,
 ) {
+    let Caller { stream, address, user } = caller;
     let decoder = Decoder::of_client(PACKET_BYTES_BEFORE_CONNECT);
     let patience = Duration::from_secs(shared.limits.connect_timeout_seconds.into());
     let mut connection = Connection {
@@ -157,16 +159,20 @@ pub(super) async fn serve(
         shared,
         _admission: admission,
     };
-    let end = match connection.introduce(address).await {
+    let end = match connection.introduce(address, user).await {
         Ok(()) => connection.run().await,
         Err(end) => end,
     };
-    tracing::trace!("connection from {address} ended: {end}");
+    tracing::trace!("connection {} ended: {end}", connection.gone.connection.0);
 }
 
 impl Connection {
     /// Reads CONNECT and hands it to the broker, with whatever came behind it.
-    async fn introduce(&mut self, address: SocketAddr) -> Result<(), End> {
+    async fn introduce(
+        &mut self,
+        address: Option<SocketAddr>,
+        certified: Option<ByteString>,
+    ) -> Result<(), End> {
         let mut connect = loop {
             match self.next_step().await {
                 Step::Read(Ok(0)) => return Err(End::ClosedByPeer),
@@ -193,7 +199,7 @@ impl Connection {
         };
         self.version = connect.version;
         self.deadline = None;
-        let entry = match self.ask_at_the_door(&connect, address).await {
+        let entry = match self.ask_at_the_door(&connect, certified, address).await {
             Ok(entry) => entry,
             Err(reason) => {
                 self.turn_away(reason, address);
@@ -205,7 +211,7 @@ impl Connection {
         self.reader.set_max_packet_bytes(self.shared.limits.max_packet_bytes);
         let id = self.gone.connection;
         let limits = Some(Arc::clone(&self.shared.limits));
-        let peer = Peer { user: entry.user.clone(), address: address.to_string(), limits };
+        let peer = Peer { user: entry.user.clone(), address: name_of(address), limits };
         let mut inputs = vec![Input::Connect { connection: id, connect, peer }];
         self.decode_into(&mut inputs);
         let opened = Some((id, Arc::clone(&self.outbox)));
@@ -222,13 +228,19 @@ impl Connection {
     }
 
     /// Waits for the verdict on who the client is; nothing is read meanwhile.
-    async fn ask_at_the_door(&self, connect: &Connect, address: SocketAddr) -> Result<Entry, ReasonCode> {
-        let verdict = self.shared.door.enter(connect, None, Some(address.ip()));
+    async fn ask_at_the_door(
+        &self,
+        connect: &Connect,
+        certified: Option<ByteString>,
+        address: Option<SocketAddr>,
+    ) -> Result<Entry, ReasonCode> {
+        let address = address.map(|address| address.ip());
+        let verdict = self.shared.door.enter(connect, certified, address);
         timeout(LOGIN_DEADLINE, verdict).await.unwrap_or(Err(ReasonCode::ServerBusy))
     }
 
     /// The client is not let in: it is told why, and the connection closed.
-    fn turn_away(&mut self, reason: ReasonCode, address: SocketAddr) {
+    fn turn_away(&mut self, reason: ReasonCode, address: Option<SocketAddr>) {
         let refusal = match reason {
             ReasonCode::BadUserNameOrPassword => Refusal::BadUserNameOrPassword,
             ReasonCode::ServerBusy => Refusal::ServerBusy,
@@ -242,10 +254,10 @@ impl Connection {
     }
 
     /// Counts a refusal, and says so now and then.
-    fn refused(&self, refusal: Refusal, address: SocketAddr) {
+    fn refused(&self, refusal: Refusal, address: Option<SocketAddr>) {
         if let Some(count) = self.shared.counters.count_refused(refusal) {
-            let label = refusal.label();
-            tracing::info!("{count} connections were refused, the last from {address}: {label}");
+            let (label, from) = (refusal.label(), name_of(address));
+            tracing::info!("{count} connections were refused, the last from {from}: {label}");
         }
     }
 
@@ -262,7 +274,7 @@ impl Connection {
             };
             // [MQTT-3.1.2-2]; one write: who does not take it does not get it.
             let _ = self.writer.put(&Packet::ConnAck(Box::new(answer)), version);
-            let _ = self.writer.write(&self.stream);
+            let _ = self.writer.write(&mut self.stream);
         }
         End::Done
     }
@@ -289,7 +301,7 @@ impl Connection {
     /// Waits for what can be done next; what is to be sent and what can be read come first in turn.
     async fn next_step(&mut self) -> Step {
         let limit = self.shared.limits.max_outbox_bytes;
-        let writes = self.writer.waiting_bytes() > 0;
+        let writes = self.writer.is_waiting();
         let has_room = self.writer.waiting_bytes() <= limit;
         let takes = matches!(self.phase, Phase::Open | Phase::Deaf) && has_room;
         let reads = match self.phase {
@@ -408,7 +420,7 @@ impl Connection {
     }
 
     fn write(&mut self) -> Result<(), End> {
-        let written = self.writer.write(&self.stream)?;
+        let written = self.writer.write(&mut self.stream)?;
         // Other packets in between are few and small: what is written counts as PUBLISH as long as any waits.
         let counted = written.min(self.publish_bytes_waiting);
         self.publish_bytes_waiting -= counted;
@@ -452,9 +464,9 @@ impl Connection {
                     self.shared.inbox.send(Batch { opened: None, inputs: vec![written] }).await?;
                 }
             }
-            Phase::Closing if self.writer.waiting_bytes() == 0 => {
+            Phase::Closing if !self.writer.is_waiting() => {
                 self.phase = Phase::Lingering;
-                socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write)?;
+                self.stream.close_write()?;
             }
             Phase::Closing | Phase::Lingering => {}
         }

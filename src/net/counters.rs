@@ -24,11 +24,13 @@ pub enum Refusal {
     NotAuthorized,
     /// Too many logins wait to be checked.
     ServerBusy,
+    /// What comes ahead of MQTT did not succeed: TLS, WebSocket, a proxy's header.
+    Handshake,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Refusal; 7] = [
+    pub const ALL: [Refusal; 8] = [
         Refusal::TooManyConnections,
         Refusal::TooManyFromAddress,
         Refusal::TooLate,
@@ -36,6 +38,7 @@ impl Refusal {
         Refusal::BadUserNameOrPassword,
         Refusal::NotAuthorized,
         Refusal::ServerBusy,
+        Refusal::Handshake,
     ];
 
     /// The label of its metric; never changes.
@@ -49,6 +52,7 @@ impl Refusal {
             Refusal::BadUserNameOrPassword => "bad_user_name_or_password",
             Refusal::NotAuthorized => "not_authorized",
             Refusal::ServerBusy => "server_busy",
+            Refusal::Handshake => "handshake",
         }
     }
 }

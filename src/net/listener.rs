@@ -6,29 +6,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::admission::Admissions;
+use super::admission::{Admission, Admissions};
 use super::connection::{self, Shared};
+use super::endpoint::{Bound, Endpoint, ListenAddress};
+use super::gate::{Caller, Layers, name_of};
 use super::inbox::{Batch, Inbox};
-use super::{Admittance, Counters, Door, Stopped};
+use super::{Admittance, Counters, Door, Refusal, Stopped};
 use crate::broker::{ConnectionId, Input};
 use crate::limits::Limits;
+use crate::stream::{Socket, Stream, TlsFileError};
 
-/// Connections that the system holds until they are accepted.
-const ACCEPT_QUEUE: i32 = 1024;
 /// After a failed accept: the system is out of something, and it takes a while until there is more.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// What the broker knows of a listener.
 #[derive(Debug, Clone)]
 pub struct ListenerSettings {
-    /// Where it listens; port 0: the system chooses.
-    pub address: SocketAddr,
-    /// Whether clients may come without a name. Without it only loopback addresses can be listened on, as long
-    /// as there are no passwords.
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// What lies between its sockets and MQTT.
+    pub layers: Layers,
+    /// Whether clients may come without a name. Without it only local addresses can be listened on, as long as
+    /// there are no passwords and not everybody has to show a certificate.
     pub allow_anonymous: bool,
     /// Who may come in.
     pub door: Arc<Door>,
@@ -43,16 +44,19 @@ pub enum ListenError {
     #[error(
         "{0} is not a loopback address: without `allow_anonymous = true` in its [[listener]], or users, it stays closed"
     )]
-    NotAllowed(SocketAddr),
+    NotAllowed(Bound),
     /// The system refuses.
     #[error("cannot listen on {0}: {1}")]
-    System(SocketAddr, #[source] io::Error),
+    System(ListenAddress, #[source] io::Error),
+    /// Its certificates cannot be used.
+    #[error("cannot listen on {0}: {1}")]
+    Certificates(ListenAddress, #[source] TlsFileError),
 }
 
 /// An open listener. Dropping it stops accepting; connections go on.
 #[derive(Debug)]
 pub struct Listener {
-    address: SocketAddr,
+    bound: Bound,
     task: JoinHandle<()>,
 }
 
@@ -110,45 +114,52 @@ impl Reception {
     /// # Errors
     /// When it must not or cannot be opened.
     pub fn listen(&self, settings: ListenerSettings) -> Result<Listener, ListenError> {
-        let wanted = settings.address;
-        if !wanted.ip().is_loopback() && !settings.allow_anonymous && !settings.door.knows_users() {
-            return Err(ListenError::NotAllowed(wanted));
+        let ListenerSettings { address, layers, .. } = &settings;
+        let system = |error| ListenError::System(address.clone(), error);
+        if let Some(certificates) = &layers.tls {
+            certificates.current().map_err(|error| ListenError::Certificates(address.clone(), error))?;
         }
-        let listener = open(wanted).map_err(|error| ListenError::System(wanted, error))?;
-        let address = listener.local_addr().map_err(|error| ListenError::System(wanted, error))?;
-        let task = tokio::spawn(accept_all(listener, self.clone(), settings));
-        Ok(Listener { address, task })
+        let allowed = settings.allow_anonymous || settings.door.knows_users() || layers.name_users();
+        if let ListenAddress::Tcp(tcp) = address
+            && !allowed
+            && !address.is_local()
+        {
+            return Err(ListenError::NotAllowed(Bound::Tcp(*tcp)));
+        }
+        let endpoint = Endpoint::open(address).map_err(system)?;
+        let bound = endpoint.bound().map_err(system)?;
+        // Where systemd listens is known only now.
+        if !allowed && !bound.is_local() {
+            return Err(ListenError::NotAllowed(bound));
+        }
+        let task = tokio::spawn(accept_all(endpoint, self.clone(), settings));
+        Ok(Listener { bound, task })
     }
 }
 
 impl Listener {
     /// Where it listens, with the port that the system chose.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub const fn bound(&self) -> &Bound {
+        &self.bound
     }
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the connections of the last run to time out.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(ACCEPT_QUEUE)?;
-    TcpListener::from_std(socket.into())
+/// What the tasks of all connections of a listener share.
+struct Entry {
+    layers: Layers,
+    shared: Arc<Shared>,
 }
 
-async fn accept_all(listener: TcpListener, reception: Reception, settings: ListenerSettings) {
-    let ListenerSettings { door, limits, .. } = settings;
+async fn accept_all(endpoint: Endpoint, reception: Reception, settings: ListenerSettings) {
+    let ListenerSettings { layers, door, limits, .. } = settings;
     let admissions = Admissions::new(Arc::clone(&reception.connections), reception.max_connections);
     let inbox = reception.inbox.clone();
     let shared = Arc::new(Shared { inbox, door, limits, counters: Arc::clone(&reception.counters) });
+    let _renewal = layers.tls.clone().map(|certificates| Renewal(tokio::spawn(certificates.keep_renewed())));
+    let entry = Arc::new(Entry { layers, shared });
     loop {
-        let (stream, address) = match listener.accept().await {
+        let (socket, address) = match endpoint.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -156,22 +167,65 @@ async fn accept_all(listener: TcpListener, reception: Reception, settings: Liste
                 continue;
             }
         };
-        let admission = match admissions.admit(Some(address.ip()), &shared.limits) {
+        // Behind a proxy all come from the proxy's address.
+        let counted = address.filter(|_| !entry.layers.proxied).map(|address| address.ip());
+        let admission = match admissions.admit(counted, &entry.shared.limits) {
             Ok(admission) => admission,
             Err(refusal) => {
-                if let Some(count) = reception.counters.count_refused(refusal) {
-                    let label = refusal.label();
-                    tracing::warn!("{count} connections were refused, the last from {address}: {label}");
-                }
+                entry.note(refusal, address);
                 continue;
             }
         };
         // Packets are written whole: waiting for more to send would only add delay.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%address, %error, "gone before it was served");
+        if let Socket::Tcp(stream) = &socket
+            && let Err(error) = stream.set_nodelay(true)
+        {
+            tracing::debug!(?address, %error, "gone before it was served");
             continue;
         }
         let id = ConnectionId(reception.next_connection.fetch_add(1, Ordering::Relaxed));
-        tokio::spawn(connection::serve(id, stream, address, Arc::clone(&shared), admission));
+        if entry.layers.are_none() {
+            let caller = Caller { stream: Stream::Plain(socket), address, user: None };
+            tokio::spawn(connection::serve(id, caller, Arc::clone(&entry.shared), admission));
+        } else {
+            tokio::spawn(let_in(id, socket, address, Arc::clone(&entry), admission));
+        }
+    }
+}
+
+/// Serves a connection once it is through the gate.
+async fn let_in(
+    id: ConnectionId,
+    socket: Socket,
+    address: Option<SocketAddr>,
+    entry: Arc<Entry>,
+    admission: Admission,
+) {
+    // Boxed: handshakes need room that a connection does not need later.
+    match Box::pin(entry.layers.pass(socket, address)).await {
+        Ok(caller) => connection::serve(id, caller, Arc::clone(&entry.shared), admission).await,
+        Err(reason) => {
+            entry.note(Refusal::Handshake, address);
+            tracing::debug!("turned away from {}: {reason}", name_of(address));
+        }
+    }
+}
+
+impl Entry {
+    /// Counts a refusal, and says so now and then.
+    fn note(&self, refusal: Refusal, address: Option<SocketAddr>) {
+        if let Some(count) = self.shared.counters.count_refused(refusal) {
+            let (label, from) = (refusal.label(), name_of(address));
+            tracing::warn!("{count} connections were refused, the last from {from}: {label}");
+        }
+    }
+}
+
+/// Looks for renewed certificates as long as the listener is there.
+struct Renewal(JoinHandle<()>);
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

@@ -1,7 +1,9 @@
 //! The broker's driver: sockets on one side, [`crate::broker::Broker`] on the other.
 //!
 //! ```text
-//! listener ─ accepts ─▶ connection task ─ Batch ─▶ Inbox (bounded) ─▶ owner task ─▶ Broker::handle
+//! listener ─ accepts ─▶ gate: TLS, WebSocket, where they are wanted
+//!                            │
+//!                     connection task ─ Batch ─▶ Inbox (bounded) ─▶ owner task ─▶ Broker::handle
 //!                            ▲                                          │
 //!                            └────────── Outbox, one hand-over ◀────────┤
 //! adapters, uplinks ─ Source ─▶ a way of their own (bounded) ──────────▶│──▶ journal thread
@@ -15,10 +17,14 @@
 
 mod admission;
 mod buffers;
+mod certificates;
 mod connection;
 mod counters;
 mod door;
+mod endpoint;
+mod gate;
 mod inbox;
+mod inherited;
 mod journal_link;
 mod links;
 mod listener;
@@ -32,9 +38,13 @@ mod writer;
 
 use std::sync::Arc;
 
+pub use certificates::Certificates;
 pub use counters::{Counters, Refusal};
 pub use door::{Admittance, Door};
+pub use endpoint::{Bound, ListenAddress};
+pub use gate::Layers;
 pub use inbox::{Acceptances, Accepted, Entrance, Publication, Source, Stopped};
+pub use inherited::adopt_inherited_sockets;
 pub use journal_link::JournalLink;
 pub use listener::{ListenError, Listener, ListenerSettings, Reception};
 pub use owner::{OwnerHandle, OwnerParts, start};

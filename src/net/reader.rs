@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::buffers;
 use crate::mqtt::{DecodeError, Decoder, Packet, ProtocolVersion};
+use crate::stream::Stream;
 
 /// A rest of at most this many bytes is copied to the front of what is read next, in exact size.
 const SMALL_REST_BYTES: usize = 4096;
@@ -39,14 +39,14 @@ impl Reader {
     /// Reads once, when there is something; how many bytes that was, 0 at the end of the stream.
     pub(super) fn poll_read(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut Stream,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         poll_into_scratch(stream, context, |bytes| self.append(bytes))
     }
 
     /// Reads once and throws away what came.
-    pub(super) fn poll_discard(stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_discard(stream: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         poll_into_scratch(stream, context, |_| ())
     }
 
@@ -75,7 +75,7 @@ impl Reader {
 /// `poll_read` and not `try_read`: it knows that a read which did not fill the buffer has emptied the socket, and
 /// saves the second read that would only say so.
 fn poll_into_scratch(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     context: &mut Context<'_>,
     take: impl FnOnce(&[u8]),
 ) -> Poll<io::Result<usize>> {

@@ -23,6 +23,7 @@ use crate::journal::{Journal, Options, Writer as JournalWriter};
 use crate::limits::Limits;
 use crate::mqtt::{Packet, PacketIdentifier, ProtocolVersion};
 use crate::route::Json;
+use crate::stream::Stream;
 use crate::users::{StoredHash, UserName, Users, Verifier};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,14 +70,19 @@ impl Rig {
         let verifier = Arc::new(Verifier::start().unwrap());
         let door = Arc::new(Door::new(admittance, verifier));
         let limits = Arc::new(limits);
-        let settings =
-            ListenerSettings { address: loopback(), allow_anonymous: false, door: Arc::clone(&door), limits };
+        let settings = ListenerSettings {
+            address: ListenAddress::Tcp(loopback()),
+            layers: Layers::default(),
+            allow_anonymous: false,
+            door: Arc::clone(&door),
+            limits,
+        };
         let listener = owner.reception().listen(settings).unwrap();
         Rig { owner, listener, door, dropped, _folder: folder }
     }
 
     async fn open(&self) -> TcpStream {
-        TcpStream::connect(self.listener.address()).await.unwrap()
+        TcpStream::connect(self.listener.bound().tcp().unwrap()).await.unwrap()
     }
 
     /// A client of 3.1.1 that was accepted.
@@ -124,6 +130,7 @@ async fn pair() -> (TcpStream, TcpStream) {
 #[tokio::test]
 async fn what_is_written_arrives_in_order_whatever_its_size_and_however_the_socket_takes_it() {
     let (ours, mut theirs) = pair().await;
+    let mut ours = Stream::Plain(ours.into());
     let mut expected = BytesMut::new();
     let mut writer = Writer::default();
     for number in 1..=60_u16 {
@@ -149,8 +156,8 @@ async fn what_is_written_arrives_in_order_whatever_its_size_and_however_the_sock
     let reading = tokio::spawn(async move { read(&mut theirs, length).await });
     let mut written = 0;
     while writer.waiting_bytes() > 0 {
-        ours.writable().await.unwrap();
-        written += writer.write(&ours).unwrap();
+        std::future::poll_fn(|context| ours.poll_write_ready(context)).await.unwrap();
+        written += writer.write(&mut ours).unwrap();
     }
     assert_eq!(written, expected.len());
     assert!(reading.await.unwrap() == expected, "every byte is in its place");
@@ -289,9 +296,9 @@ async fn a_stopping_broker_says_goodbye_to_clients_of_5_and_closes_all() {
 async fn a_listener_that_is_open_to_others_has_to_be_allowed() {
     let rig = Rig::start(Limits::default()).await;
     let open = |allow_anonymous| {
-        let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let (door, limits) = (Arc::clone(&rig.door), Arc::default());
-        rig.owner.reception().listen(ListenerSettings { address, allow_anonymous, door, limits })
+        let address = ListenAddress::Tcp(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let (layers, door, limits) = (Layers::default(), Arc::clone(&rig.door), Arc::default());
+        rig.owner.reception().listen(ListenerSettings { address, layers, allow_anonymous, door, limits })
     };
     assert!(matches!(open(false), Err(ListenError::NotAllowed(_))));
     assert!(open(true).is_ok());

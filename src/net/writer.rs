@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::net::TcpStream;
 
 use super::buffers;
 use crate::broker::PublishFrame;
 use crate::mqtt::{self, EncodeError, Packet, PacketIdentifier, ProtocolVersion};
+use crate::stream::Stream;
 
 /// From this size on a PUBLISH is not copied.
 const SHARED_FRAME_BYTES: usize = 8 * 1024;
@@ -27,12 +27,19 @@ pub(super) struct Writer {
     pieces: VecDeque<Bytes>,
     tail: Option<BytesMut>,
     waiting_bytes: usize,
+    /// Whether TLS or WebSocket hold something that the socket has not taken.
+    unflushed: bool,
 }
 
 impl Writer {
     /// How many bytes are not written yet.
     pub(super) const fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
+    }
+
+    /// Whether anything is not in the socket yet.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.waiting_bytes > 0 || self.unflushed
     }
 
     /// Puts a packet behind what waits.
@@ -71,7 +78,7 @@ impl Writer {
     }
 
     /// Writes as much as the socket takes now; how many bytes that was.
-    pub(super) fn write(&mut self, stream: &TcpStream) -> io::Result<usize> {
+    pub(super) fn write(&mut self, stream: &mut Stream) -> io::Result<usize> {
         let mut total = 0;
         while self.waiting_bytes > 0 {
             match self.write_once(stream) {
@@ -89,10 +96,15 @@ impl Writer {
         {
             buffers::give_back(tail);
         }
+        self.unflushed = match stream.try_flush() {
+            Ok(()) => false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
+            Err(error) => return Err(error),
+        };
         Ok(total)
     }
 
-    fn write_once(&self, stream: &TcpStream) -> io::Result<usize> {
+    fn write_once(&self, stream: &mut Stream) -> io::Result<usize> {
         let tail = self.tail.as_deref().unwrap_or_default();
         if self.pieces.is_empty() {
             return stream.try_write(tail);

@@ -16,7 +16,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use super::tls::ClientTls;
 use super::url::Url;
 use super::{Proxy, Socket, Stream, in_words, resolve, websocket};
-use crate::limits::{TLS_HANDSHAKE_DEADLINE, UPLINK_UNSENT_BYTES};
+use crate::limits::{TLS_HANDSHAKE_DEADLINE, UPLINK_ACKNOWLEDGEMENT_DEADLINE, UPLINK_UNSENT_BYTES};
 
 /// Idle time after which the system probes whether the other side is still there, and the pause between probes.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
@@ -30,6 +30,12 @@ pub struct Route {
     pub tls: ClientTls,
     /// How long bytes may stay unacknowledged by the other machine before the system gives the connection up.
     pub dead_after: Duration,
+}
+
+impl Default for Route {
+    fn default() -> Route {
+        Route { proxy: None, tls: ClientTls::default(), dead_after: UPLINK_ACKNOWLEDGEMENT_DEADLINE }
+    }
 }
 
 impl Route {

@@ -25,10 +25,12 @@ pub use dial::Route;
 pub use proxied::{ProxiedError, read_header as read_proxy_header};
 pub use proxy::Proxy;
 pub use socket::Socket;
-pub use tls::{ClientAuthentication, ClientTls, ServerTls, TlsFileError, common_name};
+pub use tls::{
+    ClientAuthentication, ClientTls, ServerTls, TlsFileError, common_name, ends_at as certificate_ends_at,
+};
 pub use url::{Scheme, Url};
 pub use websocket::{AllowedOrigins, UpgradeError, WebSocket, accept as accept_websocket};
-pub use words::in_words;
+pub use words::{day, in_words};
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -225,7 +225,8 @@ fn mismatch(cert: &Path, key: &Path, error: rustls::Error) -> TlsFileError {
 }
 
 /// How many seconds after 1970 a certificate of a PEM file ends; the first one's.
-pub(crate) fn ends_at(pem: &[u8]) -> Option<i64> {
+#[must_use]
+pub fn ends_at(pem: &[u8]) -> Option<i64> {
     let first = CertificateDer::pem_slice_iter(pem).next()?.ok()?;
     let (_, certificate) = X509Certificate::from_der(&first).ok()?;
     Some(certificate.validity().not_after.timestamp())

@@ -110,7 +110,8 @@ fn alert_in_words(alert: AlertDescription) -> String {
 }
 
 /// The day of a time in seconds since 1970, in UTC.
-pub(crate) fn day(seconds: u64) -> String {
+#[must_use]
+pub fn day(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     match time {
         Some(time) => time.to_string().chars().take(10).collect(),

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::connector::Stream;
 use crate::limits::READ_BUFFER_BYTES;
 use crate::mqtt::{Decoder, EncodeError, Packet, ProtocolVersion, encode};
+use crate::stream::in_words;
 
 /// What happened on a connection.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl Connection {
     fn poll(&mut self, read: bool, context: &mut Context<'_>) -> Poll<Happening> {
         let before = self.outgoing.len();
         match self.poll_drain(context) {
-            Poll::Ready(Err(error)) => return Poll::Ready(Happening::Closed(error.to_string())),
+            Poll::Ready(Err(error)) => return Poll::Ready(Happening::Closed(in_words(&error))),
             Poll::Ready(Ok(())) if std::mem::take(&mut self.blocked) => {
                 return Poll::Ready(Happening::WriteAdvanced);
             }
@@ -121,7 +122,7 @@ impl Connection {
             match ready!(pin!(self.stream.read_buf(&mut self.incoming)).poll(context)) {
                 Ok(0) => return Poll::Ready(Happening::Closed("the server closed it".to_owned())),
                 Ok(_) => {}
-                Err(error) => return Poll::Ready(Happening::Closed(error.to_string())),
+                Err(error) => return Poll::Ready(Happening::Closed(in_words(&error))),
             }
             let packets = self.decode();
             if !packets.is_empty() {

@@ -19,7 +19,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub use connector::{Connector, Opening, Stream, TcpConnector};
+pub use connector::{Connector, Credentials, Login, Opened, Opening, ServerConnector, Stream};
 
 use std::sync::Arc;
 
@@ -40,10 +40,6 @@ use task::Task;
 pub struct UplinkOptions {
     /// NAME
     pub name: ByteString,
-    /// The server's name or address.
-    pub host: String,
-    /// The server's port.
-    pub port: u16,
     /// How to talk to it.
     pub session: Options,
 }
@@ -101,29 +97,11 @@ impl Uplink {
     }
 }
 
-/// Runs an uplink over TCP.
+/// Runs an uplink over connections of any kind; [`ServerConnector`] opens those to real servers.
 ///
 /// # Errors
 /// When the journal has stopped.
 pub async fn spawn(
-    options: UplinkOptions,
-    consumer: ConsumerId,
-    restored: Restored,
-    surroundings: Surroundings,
-) -> Result<Uplink, JournalStopped> {
-    let connector = TcpConnector {
-        host: options.host.clone(),
-        port: options.port,
-        dead_after: options.session.acknowledgement_deadline,
-    };
-    spawn_over(connector, options, consumer, restored, surroundings).await
-}
-
-/// Runs an uplink over connections of any kind.
-///
-/// # Errors
-/// When the journal has stopped.
-pub async fn spawn_over(
     connector: impl Connector,
     options: UplinkOptions,
     consumer: ConsumerId,

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{Connection, Happening};
-use super::connector::{Connector, Opening, Stream};
+use super::connector::{Connector, Login, Opened, Opening};
 use super::handover::Handover;
 use super::{UplinkOptions, Watch};
 use crate::bridge::{Forwarder, Input, Output, PresenceMap, Status};
@@ -16,7 +16,7 @@ use crate::disk::{Clock, JournalClient, JournalStopped, Reply};
 use crate::durable::{Boots, Sequence};
 use crate::journal::Load;
 use crate::limits::UPLINK_GOODBYE_DEADLINE;
-use crate::mqtt::ProtocolVersion;
+use crate::mqtt::{Packet, ProtocolVersion, ReasonCode};
 use crate::net::{Acceptances, Accepted, Publication, Source, Stopped};
 use crate::time::Instant;
 
@@ -25,6 +25,19 @@ enum Way {
     Closed,
     Opening(Opening),
     Open(Box<Connection>),
+}
+
+/// How the server of this connection is to be greeted, and whether it has taken us.
+#[derive(Default)]
+struct Greeting {
+    is_another: bool,
+    login: Option<Login>,
+    answered: bool,
+}
+
+/// Whether this is a CONNACK that takes us.
+fn accepts(packet: &Packet) -> bool {
+    matches!(packet, Packet::ConnAck(answer) if answer.reason == ReasonCode::Success)
 }
 
 type Publishing = Pin<Box<dyn Future<Output = Result<(), Stopped>> + Send>>;
@@ -41,6 +54,7 @@ pub(super) struct Task {
     watch: Watch,
     status: watch::Sender<Status>,
     way: Way,
+    greeting: Greeting,
     outputs: Vec<Output>,
     /// What the broker did not take yet.
     publications: Vec<Publication>,
@@ -52,7 +66,7 @@ enum Wake {
     Stop,
     Timeout,
     HandoverDue,
-    Opened(Result<Box<dyn Stream>, String>),
+    Opened(Result<Opened, String>),
     Happened(Happening),
     Journal(Result<Vec<Reply>, JournalStopped>),
     JournalHasRoom(Result<(), JournalStopped>),
@@ -90,6 +104,7 @@ impl Task {
             watch,
             status,
             way: Way::Closed,
+            greeting: Greeting::default(),
             outputs: Vec::new(),
             publications: Vec::new(),
             publishing: None,
@@ -165,9 +180,10 @@ impl Task {
         self.forwarder.handle((self.clock)(), input, &mut self.outputs);
     }
 
-    fn opened(&mut self, opened: Result<Box<dyn Stream>, String>) {
+    fn opened(&mut self, opened: Result<Opened, String>) {
         match opened {
-            Ok(stream) => {
+            Ok(Opened { stream, is_another, login }) => {
+                self.greeting = Greeting { is_another, login, answered: false };
                 let connection = Connection::new(stream, self.version, self.max_incoming_packet_bytes);
                 self.way = Way::Open(Box::new(connection));
                 self.handle(Input::Opened);
@@ -179,13 +195,36 @@ impl Task {
         }
     }
 
+    /// Completes CONNECT with what is only known now.
+    fn complete(&self, packet: &mut Packet) {
+        let Packet::Connect(connect) = packet else { return };
+        if self.greeting.is_another {
+            connect.clean_start = true;
+        }
+        if let Some(login) = &self.greeting.login {
+            connect.username.clone_from(&login.username);
+            connect.password.clone_from(&login.password);
+        }
+    }
+
+    /// A server that does not take us is not asked again while there is another.
+    fn closed(&mut self) {
+        if matches!(self.way, Way::Open(_)) && !self.greeting.answered {
+            self.connector.refused();
+        }
+        self.way = Way::Closed;
+    }
+
     fn happened(&mut self, happening: Happening) {
         match happening {
-            Happening::Packets(packets) => self.handle(Input::Packets(packets)),
+            Happening::Packets(packets) => {
+                self.greeting.answered |= packets.iter().any(accepts);
+                self.handle(Input::Packets(packets));
+            }
             Happening::WriteBlocked => self.handle(Input::WriteBlocked),
             Happening::WriteAdvanced => self.handle(Input::WriteAdvanced),
             Happening::Closed(words) => {
-                self.way = Way::Closed;
+                self.closed();
                 self.handle(Input::Closed(words));
             }
         }
@@ -218,7 +257,8 @@ impl Task {
     fn carry_out_one(&mut self, now: Instant, output: Output) {
         match output {
             Output::Open => self.way = Way::Opening(self.connector.open()),
-            Output::Send(packet) => {
+            Output::Send(mut packet) => {
+                self.complete(&mut packet);
                 if let Way::Open(connection) = &mut self.way
                     && let Err(error) = connection.send(&packet)
                 {
@@ -227,6 +267,9 @@ impl Task {
                 }
             }
             Output::Close => {
+                if !self.greeting.answered {
+                    self.connector.refused();
+                }
                 if let Way::Open(mut connection) = std::mem::replace(&mut self.way, Way::Closed) {
                     connection.write_now();
                 }

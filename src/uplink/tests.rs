@@ -20,6 +20,7 @@ use crate::mqtt::{
     encode,
 };
 use crate::reading::Reading;
+use crate::stream::{Route, Url};
 use crate::time::{Instant, Moment};
 
 const CONSUMER: ConsumerId = ConsumerId(3);
@@ -56,10 +57,7 @@ impl Connector for MemoryConnector {
     fn open(&self) -> Opening {
         let (ours, theirs) = duplex(self.buffer_bytes);
         let there = self.opened.send(theirs).is_ok();
-        Box::pin(async move {
-            let stream: Box<dyn Stream> = Box::new(ours);
-            if there { Ok(stream) } else { Err("nobody listens".to_owned()) }
-        })
+        Box::pin(async move { if there { Ok(Opened::from(ours)) } else { Err("nobody listens".to_owned()) } })
     }
 }
 
@@ -144,7 +142,7 @@ async fn rig(buffer_bytes: usize, change: impl FnOnce(&mut Options)) -> Rig {
     let (opened_sender, opened) = mpsc::unbounded_channel();
     let connector = MemoryConnector { opened: opened_sender, buffer_bytes };
     let (finish, options, surroundings) = prepare(change).await;
-    let uplink = spawn_over(connector, options, CONSUMER, Restored::default(), surroundings).await.unwrap();
+    let uplink = spawn(connector, options, CONSUMER, Restored::default(), surroundings).await.unwrap();
     finish(uplink, opened)
 }
 
@@ -166,7 +164,7 @@ async fn prepare(change: impl FnOnce(&mut Options)) -> (Finish, UplinkOptions, S
     let (boots, boots_receiver) = watch::channel(Boots::default());
     let mut session = Options::new("gateway");
     change(&mut session);
-    let options = UplinkOptions { name: "cloud".into(), host: "localhost".into(), port: 1883, session };
+    let options = UplinkOptions { name: "cloud".into(), session };
     let surroundings = Surroundings {
         journal: journal.clone(),
         broker: None,
@@ -436,10 +434,11 @@ async fn when_the_journal_stops_the_uplink_ends() {
 
 /// A rig over real TCP.
 async fn tcp_rig(host: &str, port: u16) -> Rig {
-    let (finish, mut options, surroundings) = prepare(|_| {}).await;
-    options.host = host.to_owned();
-    options.port = port;
-    let uplink = spawn(options, CONSUMER, Restored::default(), surroundings).await.unwrap();
+    let (finish, options, surroundings) = prepare(|_| {}).await;
+    let urls = [Url::parse(&format!("mqtt://{host}:{port}")).unwrap()].to_vec();
+    let route = Route { dead_after: options.session.acknowledgement_deadline, ..Route::default() };
+    let connector = ServerConnector::new(urls, route);
+    let uplink = spawn(connector, options, CONSUMER, Restored::default(), surroundings).await.unwrap();
     finish(uplink, mpsc::unbounded_channel().1)
 }
 
@@ -478,5 +477,5 @@ async fn a_closed_port_and_an_unknown_name_are_told_in_plain_words() {
     assert!(fault.contains(&format!("127.0.0.1:{port}")) && fault.contains("refused"), "{fault}");
     let rig = tcp_rig("no-such-host.invalid", 1883).await;
     let fault = rig.until(|status| status.last_fault.is_some()).await.last_fault.unwrap().to_string();
-    assert!(fault.contains("no-such-host.invalid") && fault.contains("not known"), "{fault}");
+    assert!(fault.contains("no-such-host.invalid") && fault.contains("cannot be looked up"), "{fault}");
 }

@@ -14,8 +14,9 @@ use tidegate::durable::{
 use tidegate::journal::{self, Journal, Writer};
 use tidegate::mqtt::{QoS, TopicName};
 use tidegate::reading::{Reading, Render};
+use tidegate::stream::{Route, Url};
 use tidegate::time::{Instant, Moment};
-use tidegate::uplink::{Surroundings, Uplink, UplinkOptions, spawn};
+use tidegate::uplink::{ServerConnector, Surroundings, Uplink, UplinkOptions, spawn};
 use tokio::sync::watch;
 
 pub const CONSUMER: ConsumerId = ConsumerId(1);
@@ -61,7 +62,9 @@ impl Gateway {
         let mut session = Options::new("gateway");
         session.backoff_max = Duration::from_secs(1);
         change(&mut session);
-        let options = UplinkOptions { name: "cloud".into(), host: "127.0.0.1".into(), port, session };
+        let options = UplinkOptions { name: "cloud".into(), session };
+        let url = Url::parse(&format!("mqtt://127.0.0.1:{port}")).unwrap();
+        let connector = ServerConnector::new(vec![url], Route::default());
         let (presence, presence_receiver) = watch::channel(PresenceMap::default());
         let (boots, boots_receiver) = watch::channel(Boots::default());
         let surroundings = Surroundings {
@@ -73,7 +76,7 @@ impl Gateway {
             renderer: Arc::new(NoReadings),
             watch: Box::new(|_| {}),
         };
-        let uplink = spawn(options, CONSUMER, restored, surroundings).await.unwrap();
+        let uplink = spawn(connector, options, CONSUMER, restored, surroundings).await.unwrap();
         Gateway { uplink, journal, broker, sequence: last_sequence, _presence: presence, _boots: boots }
     }
 

@@ -8,6 +8,7 @@ use anyhow::Context;
 use crate::clock::Clock;
 use crate::config::{self, Config, Overrides};
 use crate::gateway::Gateway;
+use crate::net::ListenAddress;
 
 /// A broker that plays the cloud.
 pub(super) struct Cloud {
@@ -27,7 +28,7 @@ impl Cloud {
         let addresses = gateway.listening().await;
         let address = *addresses.first().context("the cloud does not listen")?;
         for listener in &mut config.listeners {
-            listener.address = address;
+            listener.address = ListenAddress::Tcp(address);
         }
         Ok(Cloud { config, clock, address, running: Some(gateway) })
     }

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{self, Overrides};
 use crate::gateway::Gateway;
 use crate::mqtt::QoS;
+use crate::stream::{Route, Scheme, Url};
 
 /// The sensors of `config/demo.toml`, and how often they speak; the polled one when it is asked.
 const SENSORS: [(&str, Kind, Duration); 3] = [
@@ -221,14 +222,19 @@ impl Audience {
 /// Connects and subscribes to everything; returns when the server has said yes.
 async fn subscribed(server: std::net::SocketAddr, session_expiry_seconds: u32) -> anyhow::Result<Link> {
     let mut link = Link::start(&Target {
-        host: server.ip().to_string(),
-        port: server.port(),
+        url: Url {
+            scheme: Scheme::Mqtt,
+            host: server.ip().to_string(),
+            port: server.port(),
+            path: String::new(),
+        },
+        route: Route::default(),
         version_5: true,
         client_id: "audience".to_owned(),
         login: None,
         keep_alive: Duration::from_secs(60),
         session_expiry_seconds,
-    });
+    })?;
     link.client().subscribe(&["tidegate/#".to_owned()], QoS::AtLeastOnce).await?;
     loop {
         if let Happened::Subscribed(answers) = link.next().await? {

@@ -1,12 +1,12 @@
 //! Uplinks: what is missing, who would throw out whom, what would go round in circles.
 
 use crate::config::Folder;
-use crate::config::kind::Url;
 use crate::config::report::{Place, Problem};
 use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::config::tree::{Node, Table, Value};
 use crate::mqtt::TopicFilter;
+use crate::stream::{Scheme, TlsFileError, Url};
 
 use super::missing;
 
@@ -20,6 +20,8 @@ pub(super) fn check(root: &Table, folder: &Folder, problems: &mut Vec<Problem>) 
             problems.push(missing(uplink, "url", "for example \"mqtt://broker.example.com\""));
         }
         check_login(uplink, folder, problems);
+        check_tls(uplink, folder, problems);
+        check_proxy(uplink, folder, problems);
         check_forward(uplink, problems);
         check_circles(uplink, problems);
         for other in uplinks.iter().take(at) {
@@ -37,6 +39,47 @@ fn check_login(uplink: &Section<'_>, folder: &Folder, problems: &mut Vec<Problem
         problems.push(Problem::error(&key, place.clone(), message).help("add username = \"...\""));
     }
     problems.extend(check_secret(&key, place, password, folder));
+}
+
+/// What is encrypted needs all that it needs, and what is not must not look as if it were.
+fn check_tls(uplink: &Section<'_>, folder: &Folder, problems: &mut Vec<Problem>) {
+    let Some(section) = uplink.table("tls") else { return };
+    let urls = crate::config::server::urls(uplink).unwrap_or_default();
+    if let Some(open) = urls.iter().find(|url| !url.scheme.is_tls()) {
+        let instead = if open.scheme == Scheme::Ws { "wss" } else { "mqtts" };
+        let problem =
+            Problem::error(&section.path, section.place.clone(), format!("{open} is not encrypted"));
+        problems.push(problem.help(format!("write {instead}://")));
+    }
+    for (key, other) in [("key", "cert"), ("cert", "key")] {
+        if section.node(key).is_none() && section.node(other).is_some() {
+            let message = "`cert` and `key` belong together: a certificate and its private key";
+            problems.push(Problem::error(section.path_of(key), section.place.clone(), message));
+            return;
+        }
+    }
+    let tls = crate::config::server::tls(uplink, folder);
+    match tls.load() {
+        // Whom the system trusts is the machine's affair; `check --online` tells.
+        Ok(_) | Err(TlsFileError::NoRoots) => {}
+        Err(error) => return problems.push(super::unusable_file(&section, "ca", &error)),
+    }
+    if let Some((cert, _)) = &tls.identity {
+        problems.extend(super::check_end(&section, "cert", cert));
+    }
+}
+
+fn check_proxy(uplink: &Section<'_>, folder: &Folder, problems: &mut Vec<Problem>) {
+    for key in ["proxy_username", "proxy_password"] {
+        if uplink.node(key).is_some() && uplink.node("proxy").is_none() {
+            let message = format!("there is no `proxy` for this `{key}`");
+            problems.push(Problem::error(uplink.path_of(key), uplink.place_of(key), message));
+        }
+    }
+    if let Some(password) = uplink.text("proxy_password") {
+        let key = uplink.path_of("proxy_password");
+        problems.extend(check_secret(&key, uplink.place_of("proxy_password"), password, folder));
+    }
 }
 
 /// A secret that is not there is found now, not at the first connection; one that lies open is told.
@@ -159,10 +202,11 @@ fn overlap(one: &TopicFilter, other: &TopicFilter) -> bool {
 /// Two connections with one client identifier at one server throw each other out for ever.
 fn check_twins(first: &Section<'_>, second: &Section<'_>) -> Option<Problem> {
     let server = |uplink: &Section<'_>| {
-        let url = Url::parse(uplink.text("url")?).ok()?;
-        Some((url.host, url.port))
+        let urls: Vec<Url> = crate::config::server::urls(uplink)?;
+        Some(urls.into_iter().map(|url| (url.host, url.port)).collect::<Vec<_>>())
     };
-    let same_server = server(first)? == server(second)?;
+    let (one, other) = (server(first)?, server(second)?);
+    let same_server = one.iter().any(|server| other.contains(server));
     if !same_server || first.text("client_id") != second.text("client_id") {
         return None;
     }

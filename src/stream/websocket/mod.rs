@@ -66,6 +66,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         &self.inner
     }
 
+    /// Bytes that wait to be written.
+    #[cfg(test)]
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// A fresh key for each frame of a client (section 5.3).
     fn key(&self) -> io::Result<Option<[u8; 4]>> {
         if self.side == Side::Server {
