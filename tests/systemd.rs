@@ -36,6 +36,17 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
 }
 
 #[test]
+fn systemd_finds_nothing_wrong_with_the_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    unit_with_our_program(folder.path());
+    let socket = folder.path().join("tidegate.socket");
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/tidegate.socket"), &socket).unwrap();
+    let Some(output) = analyze(&["verify", "--man=no"], &socket) else { return };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.trim().is_empty(), "systemd-analyze verify: {said}");
+}
+
+#[test]
 fn the_unit_is_well_confined() {
     let folder = tempfile::tempdir().unwrap();
     let unit = unit_with_our_program(folder.path());

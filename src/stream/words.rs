@@ -63,7 +63,11 @@ fn certificate_in_words(error: &CertificateError) -> String {
         CertificateError::NotValidForNameContext { expected, presented } => {
             let names = match presented.as_slice() {
                 [] => "nothing that counts as a host name (subjectAltName)".to_owned(),
-                names => names.join(", "),
+                // As in `DnsName("example.com")`.
+                names => {
+                    let bare = names.iter().map(|name| name.split('"').nth(1).unwrap_or(name));
+                    bare.collect::<Vec<_>>().join(", ")
+                }
             };
             format!("the certificate is for another host name: it names {names}, not {}", expected.to_str())
         }

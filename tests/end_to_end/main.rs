@@ -10,15 +10,19 @@
     reason = "a test fails by panicking"
 )]
 
+mod authority;
 mod dashboard;
 mod downlink;
 mod garbage;
+mod listeners;
+mod mosquitto;
 mod mosquitto_clients;
 mod pipeline;
 mod program;
 mod rights;
 mod rumqtt_clients;
 mod service;
+mod uplinks;
 
 /// Notes that a test could not run here, and why; `.ci/run` counts and shows it.
 fn skip(reason: &str) {

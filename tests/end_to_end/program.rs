@@ -40,7 +40,7 @@ impl Program {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let configuration = configuration.to_owned();
         let mut program = Program { address, child, log, folder, configuration };
-        let line = program.wait_for_line("listening on ");
+        let line = program.wait_for_line("listening on 127.");
         let (_, address) = line.rsplit_once("listening on ").unwrap();
         program.address = address.trim().parse().unwrap();
         program
@@ -63,6 +63,11 @@ impl Program {
     /// Where its configuration and its data are.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Everything that it has said so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.text().clone()
     }
 
     pub(crate) fn port(&self) -> String {
