@@ -234,7 +234,8 @@ fn systemd_hands_a_listening_socket_over() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tidegate.toml");
-    let text = "[gateway]\nid = \"gw\"\ndata_dir = \"data\"\n[[listener]]\naddress = \"systemd:mqtt\"\n";
+    let text = "[gateway]\nid = \"gw\"\ndata_dir = \"data\"\n[[listener]]\naddress = \"systemd:mqtt\"\n\
+                allow_anonymous = true\n";
     std::fs::write(&path, text).unwrap();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let child = Command::new("systemd-socket-activate")

@@ -19,11 +19,15 @@ fn uplink(urls: &str, more: &str) -> String {
 
 fn publish(program: &Program, text: &str) {
     let url = format!("mqtt://{}", program.address);
-    let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-        .args(["pub", "--url", &url, "t/x", "-m", text])
-        .stdin(Stdio::null())
-        .output()
+    // By stdin, which takes any length.
+    let mut publisher = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["pub", "--url", &url, "t/x"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    publisher.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = publisher.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

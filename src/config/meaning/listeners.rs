@@ -53,7 +53,15 @@ fn check_anonymous(listener: &Section<'_>, broker: &Section<'_>, address: &Liste
         Problem::error(
             listener.path_of("allow_anonymous"),
             listener.place_of("address"),
-            format!("{address} is not loopback: everybody who reaches it could publish and subscribe"),
+            match address {
+                ListenAddress::Systemd(_) => {
+                    "where systemd listens is not known here: everybody could publish and subscribe"
+                        .to_owned()
+                }
+                address => {
+                    format!("{address} is not loopback: everybody who reaches it could publish and subscribe")
+                }
+            },
         )
         .help("if that is meant, write allow_anonymous = true in this [[listener]]")
     };
