@@ -13,7 +13,7 @@ use super::terminal::{complain, say};
 use crate::adapter::ble::Written;
 use crate::adapter::profiles;
 use crate::device::ble::{self, Memory};
-use crate::device::{Found, Library, Listener, Measurements, Options, Profile, hex};
+use crate::device::{Found, Library, Listener, Measurements, Options, Profile, Request, hex};
 use crate::route::render_value;
 
 #[derive(Debug, clap::Args)]
@@ -134,12 +134,16 @@ impl VectorDecoder<'_> {
         let stream = stream.ok_or(("input", "the vector has no stream_hex".to_owned()))?;
         let stream = hex(stream).ok_or(("input", "stream_hex is not hexadecimal".to_owned()))?;
         let profile = self.profile_of(vector)?;
+        let request = request_of(vector, &profile)?;
         answer.model = Some(format!("{} {}", profile.vendor, profile.model).trim().to_owned());
         let mut take = |found: Found| match found {
             Ok(measurements) => answer.readings.push(named(&measurements)),
             Err(problem) => answer.error(problem.kind.label(), problem.to_string()),
         };
         let mut listener = Listener::new(Arc::new(profile));
+        if let Some(request) = request {
+            listener.ask(request);
+        }
         for piece in pieces(&stream, vector.get("chunks")) {
             listener.push(piece, &mut take);
         }
@@ -192,6 +196,21 @@ fn advertisement(vector: &Map<String, Value>, answer: &mut Answer) -> Result<(),
 fn named(measurements: &Measurements) -> Value {
     let named = measurements.iter().map(|one| (one.name.as_str().to_owned(), render_value(&one.value)));
     Value::Object(named.collect())
+}
+
+/// What was asked, of a device whose answers mean nothing without it.
+fn request_of(
+    vector: &Map<String, Value>,
+    profile: &Profile,
+) -> Result<Option<Request>, (&'static str, String)> {
+    let Some(written) =
+        vector.get("request_hex").and_then(Value::as_str).filter(|_| profile.modbus.is_some())
+    else {
+        return Ok(None);
+    };
+    let request = hex(written).and_then(|bytes| Request::parse(&bytes));
+    let wrong = || ("input", "request_hex is no Modbus request, or its CRC does not hold".to_owned());
+    request.map(Some).ok_or_else(wrong)
 }
 
 /// The stream in the sizes in which it arrived; what the sizes do not count comes at the end.

@@ -183,6 +183,7 @@ pub(super) fn options(section: &Section<'_>) -> Options {
         separator: section.text("separator").map(str::to_owned),
         map: section.node("map").map(|_| section.map("map").into_iter().collect()),
         pattern: section.text("pattern").map(str::to_owned),
+        eep: section.node("eep").map(|_| section.map("eep").into_iter().collect()),
         interval_ms: section.number("interval_ms"),
     }
 }

@@ -310,6 +310,12 @@ static SENSOR: Table = table(&[
         "",
         "For `json-lines` and `key-value`: from the device's key to the measurement. With a map nothing else is taken.",
     ),
+    key(
+        "eep",
+        Kind::Map(&kind::TEXT),
+        "",
+        "For `enocean-esp3`: from a sender's eight hexadecimal digits to its equipment profile, `A5-02-05`.",
+    ),
     key("pattern", Kind::Text(&kind::PATTERN), "", "For `regex`: a group of each measurement's name."),
 ]);
 

@@ -10,9 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::checksum::Checksum;
+use super::modbus::Request;
 use super::number::NumberType;
 use super::problem::{Problem, ProblemKind};
+use super::protocol::Protocol;
 use super::stuffing::Stuffing;
+use crate::limits;
 
 /// How the frames of a device are recognised.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +26,12 @@ pub(super) struct Framing {
     pub(super) length: LengthRule,
     /// The bytes that close a frame, part of it.
     pub(super) end: Vec<u8>,
+    /// Bytes behind those that belong to the frame too: a checksum.
+    pub(super) trailer: usize,
+    /// The opening bytes never stand inside of a frame: there it begins anew.
+    pub(super) restart: bool,
+    /// Knows better than all the others how its frames are recognised.
+    pub(super) protocol: Option<Protocol>,
     /// How the closing byte is kept out of a line; its bytes are those without the stuffing and the end.
     pub(super) stuffing: Option<Stuffing>,
     /// The fewest bytes that a frame has.
@@ -44,6 +53,8 @@ pub(super) enum LengthRule {
     Field(LengthField),
     /// With the first occurrence of the closing bytes.
     UntilEnd,
+    /// When the line falls silent.
+    UntilSilence,
 }
 
 /// A number in a frame that says how long it is.
@@ -58,7 +69,8 @@ pub(super) struct LengthField {
 }
 
 /// What can be said of the bytes at hand.
-enum Verdict {
+#[derive(Debug)]
+pub(super) enum Verdict {
     /// No frame begins in so many bytes: garbage, an empty line.
     Garbage(usize),
     /// More bytes are needed.
@@ -90,12 +102,20 @@ pub(super) struct Framer {
     candidate: Candidate,
     /// An overlong line is being thrown away.
     skipping_line: bool,
+    /// What was asked: of a device that only answers, the one answer is a frame.
+    asked: Option<Request>,
 }
 
 impl Framer {
     /// A framer that has heard nothing yet.
     pub(super) fn new(framing: Arc<Framing>) -> Framer {
-        Framer { framing, buffer: Vec::new(), candidate: Candidate::default(), skipping_line: false }
+        Framer {
+            framing,
+            buffer: Vec::new(),
+            candidate: Candidate::default(),
+            skipping_line: false,
+            asked: None,
+        }
     }
 
     /// Takes bytes as they arrived, split anywhere, and gives every frame and every problem found in them to
@@ -113,6 +133,14 @@ impl Framer {
     pub(super) fn silence(&mut self, found: &mut impl FnMut(Result<&[u8], Problem>)) {
         let framing = Arc::clone(&self.framing);
         let mut told = self.skipping_line;
+        if framing.length == LengthRule::UntilSilence && framing.protocol.is_none() && !self.buffer.is_empty()
+        {
+            match framing.check(&self.buffer, &mut self.candidate.plain) {
+                Ok(()) => found(Ok(&self.buffer)),
+                Err(problem) => found(Err(problem)),
+            }
+            self.discard(self.buffer.len());
+        }
         while !self.buffer.is_empty() {
             if !told {
                 let detail = format!("a frame broke off after {} bytes", self.buffer.len());
@@ -123,6 +151,18 @@ impl Framer {
             self.discard(dropped);
             self.scan(&framing, found);
         }
+        self.skipping_line = false;
+    }
+
+    /// Says what was asked; the answer to something else is no frame any more.
+    pub(super) fn ask(&mut self, request: Request) {
+        self.asked = Some(request);
+    }
+
+    /// Forgets what has come.
+    pub(super) fn clear(&mut self) {
+        self.buffer.clear();
+        self.candidate = Candidate::default();
         self.skipping_line = false;
     }
 
@@ -148,7 +188,7 @@ impl Framer {
             let verdict = if self.skipping_line {
                 framing.skip_line(pending)
             } else {
-                framing.inspect(pending, &mut self.candidate)
+                framing.inspect(pending, self.asked.as_ref(), &mut self.candidate)
             };
             if !matches!(verdict, Verdict::Incomplete) {
                 self.candidate.searched = 0;
@@ -157,7 +197,7 @@ impl Framer {
                 Verdict::Incomplete => break,
                 Verdict::Garbage(count) => done += count,
                 Verdict::Whole(length) => {
-                    let stuffed = framing.stuffing.is_some();
+                    let stuffed = framing.stuffing.is_some() || framing.protocol.is_some();
                     let frame = if stuffed {
                         &self.candidate.plain
                     } else {
@@ -186,8 +226,28 @@ impl Framer {
 }
 
 impl Framing {
+    /// The frames of a protocol.
+    pub(super) fn of(protocol: Protocol) -> Framing {
+        Framing {
+            start: Vec::new(),
+            length: LengthRule::UntilSilence,
+            end: Vec::new(),
+            trailer: 0,
+            restart: false,
+            protocol: Some(protocol),
+            stuffing: None,
+            shortest: 1,
+            longest: limits::FRAME_BYTES,
+            checksum: None,
+            gap: Some(Duration::from_secs(3)),
+        }
+    }
+
     /// Judges the bytes at hand, which are not empty.
-    fn inspect(&self, pending: &[u8], candidate: &mut Candidate) -> Verdict {
+    fn inspect(&self, pending: &[u8], asked: Option<&Request>, candidate: &mut Candidate) -> Verdict {
+        if let Some(protocol) = self.protocol {
+            return protocol.inspect(pending, asked, &mut candidate.plain);
+        }
         match self.garbage(pending) {
             0 => {}
             count => return Verdict::Garbage(count),
@@ -212,10 +272,22 @@ impl Framing {
                 Ok(length) => length,
                 Err(verdict) => return verdict,
             },
+            LengthRule::UntilSilence if pending.len() <= self.longest => return Verdict::Incomplete,
+            LengthRule::UntilSilence => {
+                let detail = format!("the line is not silent after {} bytes", self.longest);
+                return Verdict::Broken(pending.len(), Problem::new(ProblemKind::TooLong, detail));
+            }
         };
         let Some(frame) = pending.get(..length) else {
             return Verdict::Incomplete;
         };
+        // Behind the first of the opening bytes: they may overlap with themselves in a false start.
+        if self.restart
+            && let Some(again) = find(frame, &self.start, 1)
+        {
+            let detail = "a frame begins inside of one: the first was cut short";
+            return Verdict::Broken(again, Problem::new(ProblemKind::Truncated, detail));
+        }
         self.judge(frame, &mut candidate.plain)
     }
 
@@ -254,7 +326,7 @@ impl Framing {
     /// The length of a frame that its closing bytes end.
     fn until_end(&self, pending: &[u8], searched: &mut usize) -> Result<usize, Verdict> {
         let from = (*searched).max(self.start.len());
-        let length = find(pending, &self.end, from).map(|at| at + self.end.len());
+        let length = find(pending, &self.end, from).map(|at| at + self.end.len() + self.trailer);
         match length {
             Some(length) if length <= self.longest => Ok(length),
             None if pending.len() < self.longest => {
@@ -284,7 +356,8 @@ impl Framing {
     }
 
     fn check(&self, whole: &[u8], plain: &mut Vec<u8>) -> Result<(), Problem> {
-        let Some(content) = whole.strip_suffix(self.end.as_slice()) else {
+        let before_trailer = whole.get(..whole.len().saturating_sub(self.trailer)).unwrap_or_default();
+        let Some(content) = before_trailer.strip_suffix(self.end.as_slice()) else {
             return Err(Problem::new(ProblemKind::End, "the frame does not end as it must"));
         };
         let frame = match self.stuffing {
@@ -311,7 +384,7 @@ impl Framing {
 
     /// Whether frames are what stands between two ends.
     fn is_line(&self) -> bool {
-        self.start.is_empty() && self.length == LengthRule::UntilEnd
+        self.start.is_empty() && self.length == LengthRule::UntilEnd && self.protocol.is_none()
     }
 }
 

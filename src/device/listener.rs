@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::decoder::{Decoder, Measurements};
 use super::framer::Framer;
+use super::modbus::Request;
 use super::problem::{Problem, ProblemKind};
 use super::profile::Profile;
 
@@ -24,8 +25,22 @@ impl Listener {
     /// A listener that has heard nothing yet.
     #[must_use]
     pub fn new(profile: Arc<Profile>) -> Listener {
-        let framer = Framer::new(Arc::clone(&profile.framing));
+        let mut framer = Framer::new(Arc::clone(&profile.framing));
+        // Until somebody asks something else, an answer is one to the first question of the profile.
+        if let Some(first) = profile.modbus.as_ref().and_then(|modbus| modbus.reads.first()) {
+            framer.ask(first.request.to_unit(first.request.unit()));
+        }
         Listener { profile, framer }
+    }
+
+    /// Says what the device was asked; what belongs to an earlier question is no answer any more.
+    pub fn ask(&mut self, request: Request) {
+        self.framer.ask(request);
+    }
+
+    /// Forgets what has come and is not whole.
+    pub fn clear(&mut self) {
+        self.framer.clear();
     }
 
     /// Takes bytes as they arrived, split anywhere, and gives what is found in them to `found`, in order.

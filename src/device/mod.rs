@@ -8,22 +8,28 @@
 
 pub mod ble;
 mod checksum;
+mod command;
 mod decoder;
+mod expression;
 mod framer;
 mod listener;
+mod modbus;
 mod number;
 mod poll;
 mod problem;
 mod profile;
+mod protocol;
 mod stuffing;
 #[cfg(test)]
 mod tests;
 
+pub use command::{Command, Order};
 pub use decoder::Measurements;
 pub use listener::{Found, Listener};
+pub use modbus::{Master, MasterAction, Outcome, Request, UnitPlan};
 pub use poll::{PollAction, PollPlan};
 pub use problem::{Problem, ProblemKind};
 pub use profile::{
-    Capture, Library, LibraryError, Options, OptionsError, Parity, Poll, Profile, ProfileError, SerialFormat,
-    SerialSettings, hex, nearest,
+    Capture, Library, LibraryError, Modbus, ModbusRead, Options, OptionsError, Parity, Poll, Profile,
+    ProfileError, SerialFormat, SerialSettings, hex, nearest,
 };

@@ -46,6 +46,8 @@ pub enum ProblemKind {
     TooMany,
     /// A whole frame held nothing that the profile knows.
     Nothing,
+    /// A device answered that it cannot do what was asked.
+    Exception,
     /// A polled device did not answer in time.
     NoAnswer,
     /// An advertisement is encrypted and no key is configured.
@@ -54,13 +56,13 @@ pub enum ProblemKind {
     WrongKey,
     /// An encrypted advertisement is older than one that was heard before.
     Replayed,
-    /// An advertisement of no format that is known.
+    /// An advertisement of no format that is known, a sender that nobody has named, data in a way that is not read.
     Unknown,
 }
 
 impl ProblemKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [ProblemKind; 17] = [
+    pub const ALL: [ProblemKind; 18] = [
         ProblemKind::Checksum,
         ProblemKind::End,
         ProblemKind::Length,
@@ -73,6 +75,7 @@ impl ProblemKind {
         ProblemKind::Name,
         ProblemKind::TooMany,
         ProblemKind::Nothing,
+        ProblemKind::Exception,
         ProblemKind::NoAnswer,
         ProblemKind::NoKey,
         ProblemKind::WrongKey,
@@ -96,6 +99,7 @@ impl ProblemKind {
             ProblemKind::Name => "name",
             ProblemKind::TooMany => "too_many",
             ProblemKind::Nothing => "nothing",
+            ProblemKind::Exception => "exception",
             ProblemKind::NoAnswer => "no_answer",
             ProblemKind::NoKey => "no_key",
             ProblemKind::WrongKey => "wrong_key",

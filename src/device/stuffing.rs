@@ -9,17 +9,20 @@ pub(super) enum Stuffing {
     Cobs,
     /// SLIP (RFC 1055); C0 ends a frame, and often opens one.
     Slip,
+    /// As in HDLC over a byte stream (RFC 1662, 4.2): 7E opens and ends a frame, 7D escapes, the next byte xor 20.
+    Hdlc,
 }
 
 impl Stuffing {
     /// The names a profile may use.
-    pub(super) const NAMES: [&'static str; 2] = ["cobs", "slip"];
+    pub(super) const NAMES: [&'static str; 3] = ["cobs", "slip", "hdlc"];
 
     /// The way of that name.
     pub(super) fn parse(name: &str) -> Option<Stuffing> {
         match name {
             "cobs" => Some(Stuffing::Cobs),
             "slip" => Some(Stuffing::Slip),
+            "hdlc" => Some(Stuffing::Hdlc),
             _ => None,
         }
     }
@@ -29,6 +32,7 @@ impl Stuffing {
         match self {
             Stuffing::Cobs => 0x00,
             Stuffing::Slip => 0xC0,
+            Stuffing::Hdlc => 0x7E,
         }
     }
 
@@ -38,6 +42,7 @@ impl Stuffing {
         let whole = match self {
             Stuffing::Cobs => remove_cobs(stuffed, plain),
             Stuffing::Slip => remove_slip(stuffed, plain),
+            Stuffing::Hdlc => remove_hdlc(stuffed, plain),
         };
         whole.ok_or_else(|| Problem::new(ProblemKind::Syntax, "the frame's byte stuffing is broken"))
     }
@@ -70,6 +75,14 @@ fn remove_slip(stuffed: &[u8], plain: &mut Vec<u8>) -> Option<()> {
             },
             byte => *byte,
         });
+    }
+    Some(())
+}
+
+fn remove_hdlc(stuffed: &[u8], plain: &mut Vec<u8>) -> Option<()> {
+    let mut bytes = stuffed.iter();
+    while let Some(byte) = bytes.next() {
+        plain.push(if *byte == 0x7D { bytes.next()? ^ 0x20 } else { *byte });
     }
     Some(())
 }

@@ -202,6 +202,9 @@ fn mistakes_name_their_place_and_what_was_meant() {
         let found = mistakes(&good.replacen(from, to, 1));
         assert!(found.iter().any(|one| one.contains(&expected)), "{case}: {found:#?} has no {expected:?}");
     }
+    let line = line_of("at = 2");
+    let gated = mistakes(&good.replacen("at = 2", "at = 2\nwhen = \"u8(1) = 3\"", 1));
+    assert_eq!(gated, [format!("x.toml:{}:15: the expression ends here, before `=`", line + 1)]);
     let both = mistakes(&good.replace("\"sum8\"", "\"sum9\"").replace("\"8N1\"", "\"8X1\""));
     assert_eq!(both.len(), 2, "mistakes are told all at once: {both:#?}");
     let broken = mistakes("[device\nmodel = 1");
@@ -229,6 +232,13 @@ fn the_reference_names_every_key_in_its_section() {
         ("## `[decode]`", format!("{good}decode = {{ zzz = 1 }}")),
         ("## `[[poll]]`", format!("{good}poll = [{{ zzz = 1 }}]")),
         ("## `[[field]]`", format!("{good}field = [{{ zzz = 1 }}]")),
+        ("## `[modbus]`", format!("{good}modbus = {{ zzz = 1 }}")),
+        ("## `[[let]]`", format!("{good}let = [{{ zzz = 1 }}]")),
+        ("## `[[eep]]`", format!("{good}eep = [{{ zzz = 1 }}]")),
+        ("## `[[command]]`", format!("{good}command = [{{ zzz = 1 }}]")),
+        ("| `repeat` |", format!("{good}decode = {{ repeat = {{ zzz = 1 }} }}")),
+        ("| `scale_by` |", format!("{good}field = [{{ scale_by = {{ zzz = 1 }} }}]")),
+        ("| `read` |", format!("{good}modbus = {{ read = [{{ zzz = 1 }}] }}")),
         ("## `[[capture]]`", format!("{good}capture = [{{ zzz = 1 }}]")),
         ("| `with` |", format!("{good}capture = [{{ with = {{ zzz = 1 }} }}]")),
     ];
@@ -238,7 +248,8 @@ fn the_reference_names_every_key_in_its_section() {
         let keys = known_keys(text);
         assert!(!keys.is_empty());
         for key in keys {
-            assert!(section.contains(&format!("`{key}`")), "{heading} does not name `{key}`");
+            let named = [format!("`{key}`"), format!(" {key} = ")].iter().any(|form| section.contains(form));
+            assert!(named, "{heading} does not name `{key}`");
         }
     }
     // And every table has its section.
@@ -246,7 +257,9 @@ fn the_reference_names_every_key_in_its_section() {
         let named = sections.iter().any(|(heading, _)| heading.contains(&format!("[{table}]")));
         assert!(named, "no section for {table}");
     }
-    for name in checksum::ChecksumKind::names() {
+    for name in
+        checksum::ChecksumKind::names().chain(protocol::Protocol::names().filter(|name| *name != "modbus"))
+    {
         assert!(reference.contains(&format!("`{name}`")), "the reference does not name {name}");
     }
 }
@@ -350,6 +363,96 @@ fn stuffed_and_length_prefixed_frames_are_read() {
     let (readings, problems) = read("custom-length-prefixed", "a504ffc9032cf6a50400e701c7af a5ff");
     assert_eq!(readings, ["temperature=23.1 humidity=45.5"]);
     assert_eq!(problems, ["checksum", "length"]);
+}
+
+/// A profile with these keys beside the usual ones.
+fn own(text: &str) -> Arc<Profile> {
+    let text = format!("{text}\n[device]\nmodel = \"x\"\nabout = \"x\"\n[serial]\nbaud = 9600\n");
+    Arc::new(Profile::parse("x", "x.toml", &text).unwrap_or_else(|errors| panic!("{errors:#?}")))
+}
+
+fn read(profile: &Arc<Profile>, bytes: &str) -> (Vec<String>, Vec<&'static str>) {
+    hear(profile, &[&hex(bytes).unwrap()])
+}
+
+#[test]
+fn fields_have_conditions_intermediates_tables_and_other_types() {
+    let profile = own(r#"
+        frame = { start = "AA", length_field = { at = 1, type = "u8", add = 2 }, longest = 40 }
+        let = [{ name = "packed", value = "u24be(3)" }, { name = "high", value = "packed // 1000" }]
+        field = [
+            { name = "temperature", when = "u8(2) == 1", value = "high", scale = 0.1 },
+            { name = "humidity", when = "u8(2) == 1", value = "packed % 1000", scale = 0.1 },
+            { name = "temperature", when = "u8(2) == 2 && length >= 5", at = 3, type = "s16be", scale = 0.5 },
+            { name = "state", when = "u8(2) == 3", at = 3, type = "u8", table = { 0 = "off", 0x10 = "on" } },
+            { name = "mode", when = "u8(2) == 4", at = 3, bits = "4..8", table = { 1 = true, "*" = false } },
+            { name = "mac", when = "u8(2) == 5", at = 3, type = "macle" },
+            { name = "name", when = "u8(2) == 6", at = 3, type = "ascii4" },
+            { name = "count", when = "u8(2) == 7", at = 3, type = "bcd16le", absent = [99] },
+        ]
+    "#);
+    let (readings, problems) = read(
+        &profile,
+        "AA 04 01 03 D2 7F  AA 03 02 80 05  AA 02 03 10  AA 02 03 11  AA 02 04 1F  AA 07 05 06 05 04 03 02 01 \
+         AA 05 06 61 62 00 63  AA 03 07 34 12  AA 03 07 99 00  AA 03 07 9A 00  AA 01 09",
+    );
+    assert_eq!(
+        readings,
+        [
+            "temperature=25 humidity=49.5",
+            "temperature=-2.5",
+            "state=\"on\"",
+            "mode=true",
+            "mac=\"01:02:03:04:05:06\"",
+            "name=\"ab\"",
+            "count=1234",
+        ]
+    );
+    assert_eq!(problems, ["out_of_range", "nothing"]);
+}
+
+#[test]
+fn elements_with_a_tag_and_a_length_are_read_one_by_one() {
+    let profile = own(r#"
+        frame = { start = "AA", length_field = { at = 1, type = "u8", add = 2 }, longest = 60 }
+        let = [{ name = "kind", value = "u8(0)", each = true }]
+        field = [
+            { name = "count", at = 1, type = "u8" },
+            { name = "temperature", each = true, when = "kind == 1", at = 2, type = "i16le", scale = 0.01 },
+            { name = "humidity", each = true, when = "kind == 2", at = 2, type = "u8" },
+        ]
+        [decode]
+        repeat = { from = 2, size = "2 + u8(1)" }
+    "#);
+    let (readings, _) = read(&profile, "AA 0F  01 02 C4 09  09 01 FF  02 01 30  01 02 18 FC  05");
+    assert_eq!(readings, ["count=15 temperature=25 humidity=48 temperature_2=-10"]);
+    let (readings, _) = read(&profile, "AA 04 01 00 01 7F");
+    assert_eq!(readings, ["count=4"], "an element that reaches behind the end is none");
+}
+
+#[test]
+fn frames_may_end_with_a_trailer_with_silence_or_escaped() {
+    let stx = own(r#"
+        frame = { start = "02", end = "03", trailer = 1, restart = true, checksum = { kind = "xor8", over = "1..-1", at = -1 } }
+        field = [{ name = "a", at = 1, type = "digits3" }]
+    "#);
+    let (readings, problems) = hear(&stx, &[b"x\x02031\x02042\x03\x35\x02 -7\x03\x35\x02 -7\x03\x39"]);
+    assert_eq!(
+        (readings, problems),
+        (vec!["a=42".to_owned(), "a=-7".to_owned()], vec!["truncated", "checksum"])
+    );
+    let silent = own(r#"
+        frame = { until_silence = true, longest = 4 }
+        field = [{ name = "a", at = 0, type = "u16be" }]
+    "#);
+    assert_eq!(hear(&silent, &[b"\x01", b"\x02"]).0, ["a=258"]);
+    assert_eq!(hear(&silent, &[b"\x01\x02\x03\x04\x05"]).1, ["too_long"]);
+    let hdlc = own(r#"
+        frame = { stuffing = "hdlc", shortest = 2, checksum = { kind = "crc16-x25", over = "0..-2", at = -2, order = "little" } }
+        field = [{ name = "a", at = 0, type = "u8" }]
+    "#);
+    let sum = checksum::ChecksumKind::parse("crc16-x25").unwrap().of(&[0x7E]).to_le_bytes();
+    assert_eq!(hear(&hdlc, &[&[0x7E, 0x7D, 0x5E, sum[0], sum[1], 0x7E, 0x7D, 0x7E]]).0, ["a=126"]);
 }
 
 /// What stands between frames on a bad line.

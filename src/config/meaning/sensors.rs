@@ -14,7 +14,7 @@ use super::missing;
 const WAYS: [&str; 3] = ["serial", "modbus", "ble"];
 
 /// Keys that make sense with some of the ways only.
-const BELONGS: [(&str, &[&str]); 9] = [
+const BELONGS: [(&str, &[&str]); 10] = [
     ("unit", &["modbus"]),
     ("key", &["ble"]),
     ("baud", &["serial", "modbus"]),
@@ -24,6 +24,7 @@ const BELONGS: [(&str, &[&str]); 9] = [
     ("separator", &["serial"]),
     ("map", &["serial"]),
     ("pattern", &["serial"]),
+    ("eep", &["serial"]),
 ];
 
 pub(super) fn check(root: &Table, folder: &Folder, profiles: &Profiles, problems: &mut Vec<Problem>) {

@@ -60,6 +60,10 @@ impl Json {
                 Problem::new(ProblemKind::Syntax, detail)
             })?;
         for field in &self.fields {
+            // Where a device writes the same under several keys, the first of the profile goes first.
+            if to.measurements.iter().any(|known| known.name == field.meaning.name) {
+                continue;
+            }
             match field.path.find(&object) {
                 None => {}
                 Some(JsonValue::Null) => to.absent = true,

@@ -6,19 +6,23 @@ mod binary;
 mod csv;
 mod json;
 mod key_value;
+mod labelled;
 mod meaning;
 mod pattern;
 
-pub(super) use binary::{Binary, BinaryField};
+pub(super) use binary::{Binary, BinaryField, Intermediate, Place, Repeat, TextType};
 pub(super) use csv::Csv;
 pub(super) use json::{Json, JsonField, Path};
 pub(super) use key_value::{KeyValue, KeyValueField};
-pub(super) use meaning::{Arithmetic, Meaning, ValueKind};
-pub(super) use pattern::{Pattern, PatternField};
+pub(super) use labelled::{Labelled, LabelledField};
+pub(super) use meaning::{Arithmetic, Lookup, Meaning, ValueKind};
+pub(super) use pattern::{Pattern, PatternField, ScaleBy};
 
 use smallvec::SmallVec;
 
+use super::modbus::Registers;
 use super::problem::{Problem, ProblemKind};
+use super::protocol::{EnOcean, decode_m_bus, decode_nmea, decode_ve_direct_hex};
 use crate::limits;
 use crate::reading::{Measurement, MeasurementName, Unit, Value};
 
@@ -41,6 +45,18 @@ pub(super) enum Decoder {
     KeyValue(KeyValue),
     /// A line that a regular expression takes apart.
     Pattern(Pattern),
+    /// Labels with their values.
+    Labelled(Labelled),
+    /// Registers and bits of a Modbus unit.
+    Modbus(Registers),
+    /// Radio telegrams by the equipment profile of their sender.
+    EnOcean(EnOcean),
+    /// Records of an M-Bus meter.
+    MBus,
+    /// A sentence of NMEA 0183.
+    Nmea,
+    /// A HEX message of VE.Direct.
+    VeDirectHex,
 }
 
 impl Decoder {
@@ -52,6 +68,27 @@ impl Decoder {
                 binary.decode(frame, &mut decoded);
                 Ok(())
             }
+            Decoder::Labelled(labelled) => {
+                labelled.decode(frame, &mut decoded);
+                Ok(())
+            }
+            Decoder::Modbus(registers) => {
+                registers.decode(frame, &mut decoded);
+                Ok(())
+            }
+            Decoder::EnOcean(senders) => {
+                senders.decode(frame, &mut decoded);
+                Ok(())
+            }
+            Decoder::MBus => {
+                decode_m_bus(frame, &mut decoded);
+                Ok(())
+            }
+            Decoder::VeDirectHex => {
+                decode_ve_direct_hex(frame, &mut decoded);
+                Ok(())
+            }
+            Decoder::Nmea => text_of(frame).and_then(|line| decode_nmea(line, &mut decoded)),
             Decoder::Json(json) => json.decode(frame, &mut decoded),
             Decoder::Csv(csv) => text_of(frame).and_then(|line| csv.decode(line, &mut decoded)),
             Decoder::KeyValue(pairs) => text_of(frame).and_then(|line| pairs.decode(line, &mut decoded)),
@@ -77,7 +114,7 @@ pub(super) struct Decoded {
 
 impl Decoded {
     /// Adds a measurement; a name that is there already gets the newer value.
-    fn put(&mut self, name: &MeasurementName, value: Value, unit: Option<&Unit>) {
+    pub(super) fn put(&mut self, name: &MeasurementName, value: Value, unit: Option<&Unit>) {
         if let Some(known) = self.measurements.iter_mut().find(|known| known.name == *name) {
             known.value = value;
         } else if self.measurements.len() < limits::MEASUREMENTS {
@@ -88,7 +125,21 @@ impl Decoded {
         }
     }
 
-    fn problem(&mut self, kind: ProblemKind, detail: String) {
+    /// Adds a measurement of which a frame may have several: `temperature`, `temperature_2`...
+    pub(super) fn put_again(&mut self, name: &MeasurementName, value: Value, unit: Option<&Unit>) {
+        let is_known = |name: &MeasurementName| self.measurements.iter().any(|known| known.name == *name);
+        if !is_known(name) {
+            return self.put(name, value, unit);
+        }
+        let numbered = |number: usize| MeasurementName::parse(&format!("{}_{number}", name.as_str()));
+        let free =
+            (2..=limits::MEASUREMENTS).find_map(|number| numbered(number).filter(|name| !is_known(name)));
+        if let Some(name) = free {
+            self.put(&name, value, unit);
+        }
+    }
+
+    pub(super) fn problem(&mut self, kind: ProblemKind, detail: String) {
         if self.problems.len() < limits::MEASUREMENTS {
             self.problems.push(Problem::new(kind, detail));
         }

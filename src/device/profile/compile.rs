@@ -10,9 +10,14 @@ use toml::Spanned;
 
 use super::error::Mistakes;
 use super::{
-    Capture, Poll, Profile, ProfileError, SerialFormat, SerialSettings, fields, framing, hex, schema,
+    Capture, Poll, Profile, ProfileError, SerialFormat, SerialSettings, commands, fields, framing, hex,
+    lookup, modbus, schema,
 };
-use crate::device::number;
+use crate::device::command::Command;
+use crate::device::decoder::Decoder;
+use crate::device::framer::Framing;
+use crate::device::modbus::Request;
+use crate::device::protocol::Protocol;
 use crate::reading::Value;
 
 pub(super) fn compile(id: &str, file: &str, text: &str) -> Result<Profile, Vec<ProfileError>> {
@@ -24,8 +29,17 @@ pub(super) fn compile(id: &str, file: &str, text: &str) -> Result<Profile, Vec<P
             return Err(mistakes.into_found());
         }
     };
-    let framing = framing::compile(&document.frame, &mut mistakes);
-    let decoder = fields::compile(&document.decode, &document.field, framing.as_ref(), &mut mistakes);
+    let framing = framing(&document, &mut mistakes);
+    let decoder = fields::compile(&document, framing.as_ref(), &mut mistakes);
+    let modbus = match (&document.modbus, &decoder) {
+        (Some(written), Some(Decoder::Modbus(registers))) => {
+            modbus::compile(written, registers, &mut mistakes)
+        }
+        _ => None,
+    };
+    let has_modbus = document.modbus.is_some();
+    let commands: Vec<Command> =
+        document.command.iter().filter_map(|one| commands::compile(one, has_modbus, &mut mistakes)).collect();
     let serial = serial(&document.serial, &mut mistakes);
     let polls: Vec<Poll> = document.poll.iter().filter_map(|one| poll(one, &mut mistakes)).collect();
     let captures: Vec<Capture> =
@@ -41,6 +55,8 @@ pub(super) fn compile(id: &str, file: &str, text: &str) -> Result<Profile, Vec<P
             wiring: document.device.wiring,
             serial,
             polls,
+            modbus,
+            commands,
             captures,
             framing: Arc::new(framing),
             decoder,
@@ -48,6 +64,22 @@ pub(super) fn compile(id: &str, file: &str, text: &str) -> Result<Profile, Vec<P
         _ => {
             assert!(!found.is_empty(), "a part of a profile is missing only with a mistake that says why");
             Err(found)
+        }
+    }
+}
+
+/// A device of Modbus needs no `[frame]`, every other one does.
+fn framing(document: &schema::Document, mistakes: &mut Mistakes<'_>) -> Option<Framing> {
+    match (&document.frame, &document.modbus) {
+        (Some(frame), None) => framing::compile(frame, mistakes),
+        (None, Some(_)) => Some(Framing::of(Protocol::Modbus)),
+        (Some(frame), Some(_)) => {
+            mistakes.add(frame.span(), "a device with [modbus] has no frames of its own", None);
+            None
+        }
+        (None, None) => {
+            mistakes.add(0..0, "there is neither [frame] nor [modbus]: how is a frame recognised?", None);
+            None
         }
     }
 }
@@ -103,12 +135,22 @@ fn capture(capture: schema::Capture, mistakes: &mut Mistakes<'_>) -> Option<Capt
             return None;
         }
     };
+    let request = match &capture.request {
+        None => None,
+        Some(written) => {
+            let request = Request::parse(&self::bytes(written, mistakes)?);
+            if request.is_none() {
+                mistakes.add(written.span(), "this is no Modbus request, or its CRC does not hold", None);
+            }
+            request
+        }
+    };
     let mut gives = Vec::new();
     for table in capture.gives.into_inner() {
         gives.push(expected(table, &span, mistakes)?);
     }
     let source = capture.source.into_inner();
-    Some(Capture { bytes, options: capture.options, gives, source })
+    Some(Capture { bytes, request, options: capture.options, gives, source })
 }
 
 fn expected(
@@ -118,16 +160,10 @@ fn expected(
 ) -> Option<BTreeMap<String, Value>> {
     let mut reading = BTreeMap::new();
     for (name, value) in table {
-        let value = match value {
-            toml::Value::Integer(number) => Value::Number(number::from_i64(number)),
-            toml::Value::Float(number) => Value::Number(number),
-            toml::Value::Boolean(on) => Value::Switch(on),
-            toml::Value::String(text) => Value::Text(text.into()),
-            _ => {
-                let message = format!("{name} must be a number, true, false or a text");
-                mistakes.add(span.clone(), message, None);
-                return None;
-            }
+        let Some(value) = lookup::value_of(&value) else {
+            let message = format!("{name} must be a number, true, false or a text");
+            mistakes.add(span.clone(), message, None);
+            return None;
         };
         reading.insert(name, value);
     }

@@ -1,22 +1,24 @@
 //! `[decode]` and `[[field]]`: what a frame means, checked.
 
+use std::sync::Arc;
+
 use regex::Regex;
 use toml::Spanned;
 
+use super::binary::{self, expression};
 use super::error::{Mistakes, did_you_mean};
-use super::framing::number_type;
-use super::schema;
+use super::{lookup, schema};
 use crate::device::decoder::{
-    Arithmetic, Binary, BinaryField, Csv, Decoder, GATEWAY_KEYS, Json, JsonField, KeyValue, KeyValueField,
-    Meaning, Path, Pattern, PatternField, ValueKind,
+    Arithmetic, Csv, Decoder, GATEWAY_KEYS, Json, JsonField, KeyValue, KeyValueField, Labelled,
+    LabelledField, Meaning, Path, Pattern, PatternField, ScaleBy, ValueKind,
 };
-use crate::device::framer::{Framing, LengthRule};
-use crate::device::number::{NumberType, Position};
+use crate::device::framer::Framing;
+use crate::device::protocol::{EnOcean, ObisCode, Pairs, Protocol, parse_eep};
 use crate::reading::{MeasurementName, Unit};
 
-type Fields<'a> = &'a [Spanned<schema::Field>];
+pub(super) type Fields<'a> = &'a [Spanned<schema::Field>];
 
-const ENCODINGS: [&str; 5] = ["binary", "json", "csv", "key-value", "regex"];
+const ENCODINGS: [&str; 6] = ["binary", "json", "csv", "key-value", "regex", "nmea0183"];
 
 /// A name that a profile or a user gives to a measurement.
 pub(super) fn measurement_name(text: &str) -> Result<MeasurementName, String> {
@@ -27,22 +29,27 @@ pub(super) fn measurement_name(text: &str) -> Result<MeasurementName, String> {
         .ok_or_else(|| format!("{text:?} cannot be the name of a measurement: 1 to 64 characters, no quotes"))
 }
 
+/// What the frames of a document mean.
 pub(super) fn compile(
-    decode: &schema::Decode,
-    fields: Fields<'_>,
+    document: &schema::Document,
     framing: Option<&Framing>,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Decoder> {
-    refuse_doubles(fields, mistakes);
-    let encoding = decode.encoding.as_ref().map_or("binary", |encoding| encoding.get_ref());
-    if encoding != "csv" {
-        refuse(decode.separator.as_ref(), "only csv has a separator", mistakes);
+    let (decode, fields) = (&document.decode, document.field.as_slice());
+    let protocol = framing.and_then(|framing| framing.protocol);
+    if let (Some(_), Some(encoding)) = (protocol, &decode.encoding) {
+        mistakes.add(encoding.span(), "the protocol of [frame] says already how its frames are read", None);
+        return None;
     }
-    if encoding != "regex" {
-        refuse(decode.pattern.as_ref(), "only regex has a pattern", mistakes);
+    let encoding = decode.encoding.as_ref().map_or("binary", |encoding| encoding.get_ref());
+    let is_binary = encoding == "binary" && protocol.is_none();
+    refuse_what_belongs_elsewhere(document, encoding, is_binary, mistakes);
+    match protocol {
+        Some(protocol) => return of_protocol(protocol, document, mistakes),
+        None => refuse(document.eep.first(), "only protocol = \"esp3\" has equipment profiles", mistakes),
     }
     match encoding {
-        "binary" => binary(fields, framing, mistakes).map(Decoder::Binary),
+        "binary" => binary::compile(document, framing, mistakes).map(Decoder::Binary),
         "json" => {
             let field = |(key, meaning): (String, Meaning)| JsonField { meaning, path: Path::parse(&key) };
             let fields = keyed(fields, mistakes)?.into_iter().map(field).collect();
@@ -55,6 +62,10 @@ pub(super) fn compile(
         }
         "csv" => csv(decode, fields, mistakes).map(Decoder::Csv),
         "regex" => pattern(decode, fields, mistakes).map(Decoder::Pattern),
+        "nmea0183" => {
+            refuse(fields.first(), "the sentences of NMEA 0183 have names of their own", mistakes);
+            Some(Decoder::Nmea)
+        }
         other => {
             let span = decode.encoding.as_ref().map_or(0..0, Spanned::span);
             let hint = did_you_mean(other, ENCODINGS);
@@ -65,23 +76,121 @@ pub(super) fn compile(
     }
 }
 
-fn refuse_doubles(fields: Fields<'_>, mistakes: &mut Mistakes<'_>) {
+/// Keys that only some encodings have, and names that stand twice where one would hide the other.
+fn refuse_what_belongs_elsewhere(
+    document: &schema::Document,
+    encoding: &str,
+    is_binary: bool,
+    mistakes: &mut Mistakes<'_>,
+) {
+    let (decode, fields) = (&document.decode, document.field.as_slice());
+    // Under conditions, and where several keys may say the same, a name may stand more than once.
+    if !is_binary && encoding != "json" || fields.iter().all(|field| field.get_ref().when.is_none()) {
+        refuse_doubles(
+            fields,
+            encoding == "json"
+                || document.frame.as_ref().is_some_and(|frame| frame.get_ref().protocol.is_some()),
+            mistakes,
+        );
+    }
+    if encoding != "csv" {
+        refuse(decode.separator.as_ref(), "only csv has a separator", mistakes);
+    }
+    if encoding != "regex" {
+        refuse(decode.pattern.as_ref(), "only regex has a pattern", mistakes);
+        let scaled = fields.iter().find_map(|field| field.get_ref().scale_by.as_ref());
+        refuse(scaled, "only the groups of regex are scaled by another", mistakes);
+    }
+    if !is_binary {
+        refuse(document.intermediate.first(), "only binary frames have intermediates", mistakes);
+        refuse(decode.repeat.as_ref(), "only binary frames have elements", mistakes);
+        let with_when = fields.iter().find_map(|field| field.get_ref().when.as_ref());
+        refuse(with_when, "only binary fields have conditions", mistakes);
+    }
+}
+
+fn of_protocol(
+    protocol: Protocol,
+    document: &schema::Document,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Decoder> {
+    let fields = document.field.as_slice();
+    let pairs = match protocol {
+        Protocol::VeDirect => Pairs::VeDirect,
+        Protocol::Teleinfo => Pairs::Teleinfo,
+        Protocol::Iec62056 => Pairs::Iec62056,
+        Protocol::Sml => Pairs::Sml,
+        Protocol::Modbus => return super::modbus::registers(document, mistakes).map(Decoder::Modbus),
+        Protocol::Esp3 => return equipment(document, mistakes).map(Decoder::EnOcean),
+        Protocol::MBus | Protocol::VeDirectHex => {
+            refuse(fields.first(), "what this protocol says has names of its own", mistakes);
+            let is_m_bus = protocol == Protocol::MBus;
+            return Some(if is_m_bus { Decoder::MBus } else { Decoder::VeDirectHex });
+        }
+    };
+    let mut compiled = Vec::new();
+    for field in fields.iter().map(Spanned::get_ref) {
+        text_field(field, mistakes);
+        let written = field.from.as_ref().unwrap_or(&field.name);
+        if pairs.are_obis()
+            && !written.get_ref().contains('#')
+            && ObisCode::parse(written.get_ref()).is_none()
+        {
+            let hint = Some("from = \"1-0:1.8.0\"".to_owned());
+            mistakes.add(written.span(), format!("{:?} is no OBIS code", written.get_ref()), hint);
+        }
+        let is_hex_text = field.kind.as_ref().is_some_and(|kind| kind.get_ref() == "hex-text");
+        let label = written.get_ref().clone();
+        compiled.push(LabelledField {
+            label,
+            meaning: meaning(field, ValueKind::Plain, &[], mistakes)?,
+            is_hex_text,
+        });
+    }
+    Some(Decoder::Labelled(Labelled { pairs, fields: compiled }))
+}
+
+fn equipment(document: &schema::Document, mistakes: &mut Mistakes<'_>) -> Option<EnOcean> {
+    refuse(document.field.first(), "radio telegrams are read by [[eep]]", mistakes);
+    let mut known = EnOcean::default();
+    for eep in document.eep.iter().map(Spanned::get_ref) {
+        if parse_eep(eep.id.get_ref()).is_none() {
+            let hint = Some("id = \"A5-02-05\"".to_owned());
+            mistakes.add(eep.id.span(), format!("{:?} is no equipment profile", eep.id.get_ref()), hint);
+        }
+        let meaning = binary::fields(&eep.intermediate, &eep.field, None, mistakes)?;
+        known.equipment.insert(eep.id.get_ref().to_ascii_uppercase(), meaning);
+    }
+    Some(known)
+}
+
+fn refuse_doubles(fields: Fields<'_>, by_key: bool, mistakes: &mut Mistakes<'_>) {
     for (index, field) in fields.iter().enumerate() {
         let name = &field.get_ref().name;
-        let mut before = fields.iter().take(index).map(|known| known.get_ref().name.get_ref());
-        if name.get_ref() != "-" && before.any(|known| known == name.get_ref()) {
+        let key =
+            |field: &schema::Field| field.from.as_ref().filter(|_| by_key).map(|from| from.get_ref().clone());
+        let own = key(field.get_ref());
+        let mut before = fields.iter().take(index).map(Spanned::get_ref);
+        let is_double = |known: &schema::Field| known.name.get_ref() == name.get_ref() && key(known) == own;
+        if name.get_ref() != "-" && before.any(is_double) {
             mistakes.add(name.span(), format!("there are two fields {:?}", name.get_ref()), None);
         }
     }
 }
 
-fn refuse<T>(written: Option<&Spanned<T>>, message: &str, mistakes: &mut Mistakes<'_>) {
+pub(super) fn refuse<T>(written: Option<&Spanned<T>>, message: &str, mistakes: &mut Mistakes<'_>) {
     if let Some(written) = written {
         mistakes.add(written.span(), message, None);
     }
 }
 
-fn meaning(field: &schema::Field, usual: ValueKind, mistakes: &mut Mistakes<'_>) -> Option<Meaning> {
+/// What a field means; its arithmetic may use these intermediates.
+pub(super) fn meaning(
+    field: &schema::Field,
+    usual: ValueKind,
+    names: &[&str],
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Meaning> {
     let name = match measurement_name(field.name.get_ref()) {
         Ok(name) => name,
         Err(message) => {
@@ -93,7 +202,7 @@ fn meaning(field: &schema::Field, usual: ValueKind, mistakes: &mut Mistakes<'_>)
         None => usual,
         Some("number") => ValueKind::Number,
         Some("switch") => ValueKind::Switch,
-        Some("text") => ValueKind::Text,
+        Some("text" | "hex-text") => ValueKind::Text,
         Some(other) => {
             let span = field.kind.as_ref().map_or(0..0, Spanned::span);
             let hint = "number, switch or text".to_owned();
@@ -111,96 +220,32 @@ fn meaning(field: &schema::Field, usual: ValueKind, mistakes: &mut Mistakes<'_>)
     if matches!((min, field.max), (Some(min), Some(max)) if min > max) {
         refuse(field.min.as_ref(), "min is greater than max", mistakes);
     }
+    let value = match &field.value {
+        Some(written) => Some(Arc::new(expression(written, names, mistakes)?)),
+        None => None,
+    };
+    let table = match &field.table {
+        Some(written) => Some(Arc::new(lookup::compile(written, mistakes)?)),
+        None => None,
+    };
+    let (absent, absent_texts) = lookup::absent(&field.absent, mistakes);
     Some(Meaning {
         kind,
+        value,
+        table,
+        class: field.class.as_ref().and_then(|class| lookup::class(class, mistakes)),
         unit: field.unit.as_deref().map(|unit| Unit(unit.into())),
         arithmetic: Arithmetic::new(
             field.scale.as_ref().map_or(1.0, |scale| *scale.get_ref()),
             field.add.as_ref().map_or(0.0, |add| *add.get_ref()),
             field.decimals.as_ref().map(|decimals| *decimals.get_ref()),
         ),
-        absent: field.absent.clone(),
+        absent,
+        absent_texts,
         min,
         max: field.max,
         ..Meaning::plain(name)
     })
-}
-
-fn binary(fields: Fields<'_>, framing: Option<&Framing>, mistakes: &mut Mistakes<'_>) -> Option<Binary> {
-    let compiled: Vec<Option<BinaryField>> =
-        fields.iter().map(|field| binary_field(field, framing, mistakes)).collect();
-    if fields.is_empty() {
-        let hint = "[[field]] with name, at and type; or [decode] as = \"json\" for text".to_owned();
-        mistakes.add(0..0, "a binary profile has no field", Some(hint));
-        return None;
-    }
-    Some(Binary { fields: compiled.into_iter().collect::<Option<_>>()? })
-}
-
-fn binary_field(
-    field: &Spanned<schema::Field>,
-    framing: Option<&Framing>,
-    mistakes: &mut Mistakes<'_>,
-) -> Option<BinaryField> {
-    let (span, field) = (field.span(), field.get_ref());
-    refuse(field.from.as_ref(), "a binary field stands at a place; from is for text", mistakes);
-    let Some(at) = &field.at else {
-        let hint = Some("at = 2 is the third byte, at = -1 the last".to_owned());
-        mistakes.add(span, "the field does not say where it stands", hint);
-        return None;
-    };
-    let one_bit = field.bit.is_some();
-    let number = match &field.number {
-        Some(written) => number_type(written, mistakes)?,
-        None if one_bit || field.bits.is_some() => NumberType::parse("u8")?,
-        None => {
-            let hint = Some("type = \"u16be\"".to_owned());
-            mistakes.add(span, "the field does not say of which type it is", hint);
-            return None;
-        }
-    };
-    let bits = bits(field, number, mistakes)?;
-    let at_place = Position(*at.get_ref());
-    if let Some(Framing { length: LengthRule::Fixed(length), .. }) = framing {
-        let end = at_place.within(*length).map(|place| place + number.bytes);
-        if end.is_none_or(|end| end > *length) {
-            mistakes.add(at.span(), format!("the field stands outside of the frame's {length} bytes"), None);
-        }
-    }
-    let usual = if one_bit { ValueKind::Switch } else { ValueKind::Number };
-    Some(BinaryField { meaning: meaning(field, usual, mistakes)?, at: at_place, number, bits })
-}
-
-/// The bits of a number that count; the outer `None` is a mistake.
-fn bits(
-    field: &schema::Field,
-    number: NumberType,
-    mistakes: &mut Mistakes<'_>,
-) -> Option<Option<(u32, u32)>> {
-    let (span, lowest, end) = match (&field.bit, &field.bits) {
-        (None, None) => return Some(None),
-        (Some(bit), None) => (bit.span(), Some(*bit.get_ref()), bit.get_ref().checked_add(1)),
-        (None, Some(bits)) => {
-            let ends = bits.get_ref().split_once("..");
-            let lowest = ends.and_then(|(lowest, _)| lowest.trim().parse().ok());
-            (bits.span(), lowest, ends.and_then(|(_, end)| end.trim().parse().ok()))
-        }
-        (Some(_), Some(bits)) => {
-            mistakes.add(bits.span(), "a field has either bit or bits", None);
-            return None;
-        }
-    };
-    let width = u32::try_from(number.bytes * 8).unwrap_or(0);
-    match (lowest, end) {
-        (Some(lowest), Some(end)) if lowest < end && end <= width && number.is_integer() => {
-            Some(Some((lowest, end - lowest)))
-        }
-        _ => {
-            let hint = "bit 0 is the lowest; \"4..8\" are the bits 4 to 7".to_owned();
-            mistakes.add(span, format!("a number of {width} bits has no such bits"), Some(hint));
-            None
-        }
-    }
 }
 
 /// Refuses what belongs to binary fields.
@@ -210,6 +255,8 @@ fn text_field(field: &schema::Field, mistakes: &mut Mistakes<'_>) {
     refuse(field.number.as_ref(), message, mistakes);
     refuse(field.bit.as_ref(), message, mistakes);
     refuse(field.bits.as_ref(), message, mistakes);
+    refuse(field.register.as_ref(), "registers are those of [modbus]", mistakes);
+    refuse(field.function.as_ref(), "functions are those of [modbus]", mistakes);
 }
 
 fn keyed(fields: Fields<'_>, mistakes: &mut Mistakes<'_>) -> Option<Vec<(String, Meaning)>> {
@@ -217,7 +264,7 @@ fn keyed(fields: Fields<'_>, mistakes: &mut Mistakes<'_>) -> Option<Vec<(String,
         let field = field.get_ref();
         text_field(field, mistakes);
         let from = field.from.as_ref().unwrap_or(&field.name).get_ref().clone();
-        Some((from, meaning(field, ValueKind::Plain, mistakes)?))
+        Some((from, meaning(field, ValueKind::Plain, &[], mistakes)?))
     };
     fields.iter().map(one).collect()
 }
@@ -233,7 +280,7 @@ fn csv(decode: &schema::Decode, fields: Fields<'_>, mistakes: &mut Mistakes<'_>)
         text_field(field, mistakes);
         refuse(field.from.as_ref(), "the fields of csv are the columns in their order", mistakes);
         let passed_over = field.name.get_ref() == "-";
-        columns.push(if passed_over { None } else { Some(meaning(field, ValueKind::Plain, mistakes)?) });
+        columns.push(if passed_over { None } else { Some(meaning(field, ValueKind::Plain, &[], mistakes)?) });
     }
     Some(Csv { separator, columns })
 }
@@ -261,9 +308,28 @@ fn pattern(decode: &schema::Decode, fields: Fields<'_>, mistakes: &mut Mistakes<
             mistakes.add(field.get_ref().name.span(), format!("the pattern has no group {from:?}"), hint);
             continue;
         };
-        compiled.push(PatternField { group, meaning });
+        let scale_by = match &field.get_ref().scale_by {
+            Some(written) => Some(scale_by(written, &expression, mistakes)?),
+            None => None,
+        };
+        compiled.push(PatternField { group, meaning, scale_by });
     }
     Some(Pattern { expression: Some(expression), fields: compiled })
+}
+
+fn scale_by(
+    written: &Spanned<schema::ScaleBy>,
+    pattern: &Regex,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<ScaleBy> {
+    let by = written.get_ref();
+    let group = pattern.capture_names().position(|name| name == Some(&by.from));
+    if group.is_none() {
+        let hint = did_you_mean(&by.from, pattern.capture_names().flatten());
+        mistakes.add(written.span(), format!("the pattern has no group {:?}", by.from), hint);
+    }
+    let factors = by.factors.iter().map(|(text, factor)| (text.clone(), Arithmetic::new(*factor, 0.0, None)));
+    Some(ScaleBy { group: group?, factors: factors.collect() })
 }
 
 /// What is wrong with a regular expression, in one line.

@@ -10,6 +10,7 @@ use super::schema;
 use crate::device::checksum::{Checksum, ChecksumKind};
 use crate::device::framer::{Framing, LengthField, LengthRule};
 use crate::device::number::{ByteOrder, NumberType, Position, Span};
+use crate::device::protocol::Protocol;
 use crate::device::stuffing::Stuffing;
 use crate::limits;
 
@@ -20,6 +21,9 @@ const GAP: Duration = Duration::from_secs(1);
 
 pub(super) fn compile(frame: &Spanned<schema::Frame>, mistakes: &mut Mistakes<'_>) -> Option<Framing> {
     let (span, frame) = (frame.span(), frame.get_ref());
+    if let Some(written) = &frame.protocol {
+        return protocol(written, frame, mistakes);
+    }
     let start = optional_bytes(frame.start.as_ref(), mistakes)?;
     let stuffing = stuffing(frame, mistakes)?;
     let end = match stuffing {
@@ -29,6 +33,7 @@ pub(super) fn compile(frame: &Spanned<schema::Frame>, mistakes: &mut Mistakes<'_
     let length = match (&frame.length, &frame.length_field) {
         (Some(length), None) => LengthRule::Fixed(*length.get_ref()),
         (None, Some(field)) => LengthRule::Field(length_field(field.get_ref(), mistakes)?),
+        (None, None) if frame.until_silence => LengthRule::UntilSilence,
         (None, None) if !end.is_empty() => LengthRule::UntilEnd,
         (Some(_), Some(field)) => {
             mistakes.add(field.span(), "a frame has either a length or a length_field", None);
@@ -44,7 +49,10 @@ pub(super) fn compile(frame: &Spanned<schema::Frame>, mistakes: &mut Mistakes<'_
         Some(checksum) => Some(self::checksum(checksum.get_ref(), mistakes)?),
         None => None,
     };
-    if start.is_empty() && checksum.is_none() && length != LengthRule::UntilEnd {
+    if start.is_empty()
+        && checksum.is_none()
+        && !matches!(length, LengthRule::UntilEnd | LengthRule::UntilSilence)
+    {
         let hint = "start = \"AA C0\", or a checksum".to_owned();
         mistakes.add(span, "nothing says where a frame begins", Some(hint));
         return None;
@@ -55,10 +63,67 @@ pub(super) fn compile(frame: &Spanned<schema::Frame>, mistakes: &mut Mistakes<'_
         None if is_line => None,
         None => Some(GAP),
     };
-    let marks = if stuffing.is_some() { 0 } else { start.len() + end.len() };
+    let trailer = frame.trailer.as_ref().map_or(0, |trailer| *trailer.get_ref());
+    if let Some(written) = &frame.trailer
+        && (is_line || end.is_empty() || trailer > 16)
+    {
+        mistakes.add(
+            written.span(),
+            "a trailer of at most 16 bytes follows the end of a frame that has a start",
+            None,
+        );
+    }
+    if frame.restart && start.is_empty() {
+        mistakes.add(span, "a frame without a start cannot begin anew", None);
+    }
+    let marks = if stuffing.is_some() { 0 } else { start.len() + end.len() + trailer };
     let (shortest, longest) = bounds(frame, length, marks, mistakes)?;
-    let framing = Framing { start, length, end, stuffing, shortest, longest, checksum, gap };
+    let (restart, protocol) = (frame.restart, None);
+    let framing = Framing {
+        start,
+        length,
+        end,
+        trailer,
+        restart,
+        protocol,
+        stuffing,
+        shortest,
+        longest,
+        checksum,
+        gap,
+    };
     fits(&framing, frame, mistakes).then_some(framing)
+}
+
+/// A protocol needs nothing else, but may be slower than others.
+fn protocol(
+    written: &Spanned<String>,
+    frame: &schema::Frame,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Framing> {
+    let others = [
+        frame.start.as_ref().map(Spanned::span),
+        frame.end.as_ref().map(Spanned::span),
+        frame.length.as_ref().map(Spanned::span),
+        frame.length_field.as_ref().map(Spanned::span),
+        frame.stuffing.as_ref().map(Spanned::span),
+        frame.checksum.as_ref().map(Spanned::span),
+    ];
+    for other in others.into_iter().flatten() {
+        mistakes.add(other, "a protocol alone says how its frames are recognised", None);
+    }
+    let name = written.get_ref();
+    let Some(protocol) = Protocol::parse(name).filter(|protocol| *protocol != Protocol::Modbus) else {
+        let hint = did_you_mean(name, Protocol::names());
+        let all = || format!("it is one of {}", Protocol::names().collect::<Vec<_>>().join(", "));
+        mistakes.add(written.span(), format!("{name:?} is no protocol"), Some(hint.unwrap_or_else(all)));
+        return None;
+    };
+    let mut framing = Framing::of(protocol);
+    if let Some(millis) = frame.gap_ms {
+        framing.gap = Some(Duration::from_millis(millis.max(1)));
+    }
+    Some(framing)
 }
 
 fn optional_bytes(written: Option<&Spanned<String>>, mistakes: &mut Mistakes<'_>) -> Option<Vec<u8>> {
@@ -156,7 +221,7 @@ fn bounds(
             let uncounted = usize::try_from(field.add).unwrap_or(0);
             ((field.at + field.number.bytes).max(uncounted).max(marks), LONGEST_BY_FIELD)
         }
-        LengthRule::UntilEnd => (marks, limits::FRAME_BYTES),
+        LengthRule::UntilEnd | LengthRule::UntilSilence => (marks, limits::FRAME_BYTES),
     };
     let shortest = frame.shortest.as_ref().map_or(shortest, |written| *written.get_ref()).max(1);
     let longest = frame.longest.as_ref().map_or(longest.max(shortest), |written| *written.get_ref());

@@ -3,17 +3,22 @@
 //! The language is described in `docs/profiles.md`. A profile file is read in two steps: [`schema`] is what may be
 //! written, `compile` turns it into what the machines need and finds every mistake with its line.
 
+mod binary;
+mod commands;
 mod compile;
 mod error;
 mod fields;
 mod framing;
 mod library;
+mod lookup;
+mod modbus;
 mod options;
 mod proof;
 mod schema;
 
 pub use error::{ProfileError, nearest};
 pub use library::{Library, LibraryError};
+pub use modbus::{Modbus, ModbusRead};
 pub use options::{Options, OptionsError};
 
 use std::collections::BTreeMap;
@@ -23,8 +28,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::command::Command;
 use super::decoder::Decoder;
 use super::framer::Framing;
+use super::modbus::Request;
 use crate::reading::Value;
 
 /// What is known of one kind of device.
@@ -46,6 +53,10 @@ pub struct Profile {
     pub serial: SerialSettings,
     /// What it is asked, and how often; empty when it speaks by itself.
     pub polls: Vec<Poll>,
+    /// How its registers are read, where it speaks Modbus.
+    pub modbus: Option<Modbus>,
+    /// What can be set.
+    pub commands: Vec<Command>,
     /// Bytes that were captured or published, with what they must give.
     pub captures: Vec<Capture>,
     pub(super) framing: Arc<Framing>,
@@ -149,6 +160,8 @@ pub struct Poll {
 pub struct Capture {
     /// The bytes.
     pub bytes: Vec<u8>,
+    /// What was asked, where only that tells what an answer means.
+    pub request: Option<Request>,
     /// With these options of the sensor.
     pub options: Options,
     /// The readings that must come out, in order; none: nothing may.

@@ -27,6 +27,8 @@ pub struct Options {
     pub map: Option<BTreeMap<String, String>>,
     /// A regular expression with a group of each measurement's name.
     pub pattern: Option<String>,
+    /// What the senders of a radio stick are: `{ "0181b7ee" = "A5-02-05" }`.
+    pub eep: Option<BTreeMap<String, String>>,
     /// How often the device is asked, instead of the profile's.
     pub interval_ms: Option<u64>,
 }
@@ -58,16 +60,20 @@ impl Profile {
         if let Some(interval_ms) = options.interval_ms {
             let id = &self.id;
             check(interval_ms > 0, "interval_ms", || "the interval is at least 1 ms".to_owned())?;
-            check(!self.polls.is_empty(), "interval_ms", || {
+            check(!self.polls.is_empty() || self.modbus.is_some(), "interval_ms", || {
                 format!("a device of profile {id} speaks by itself, it is not asked")
             })?;
             for poll in &mut self.polls {
                 poll.interval = std::time::Duration::from_millis(interval_ms);
             }
+            for read in self.modbus.iter_mut().flat_map(|modbus| &mut modbus.reads) {
+                read.interval = std::time::Duration::from_millis(interval_ms);
+            }
         }
         self.name_columns(options)?;
         self.name_groups(options)?;
         self.name_keys(options)?;
+        self.name_senders(options)?;
         Ok(self)
     }
 
@@ -114,9 +120,11 @@ impl Profile {
             pattern.fields.clear();
             for (group, text) in expression.capture_names().enumerate() {
                 if let Some(text) = text {
-                    pattern
-                        .fields
-                        .push(PatternField { group, meaning: Meaning::plain(name("pattern", text)?) });
+                    pattern.fields.push(PatternField {
+                        group,
+                        meaning: Meaning::plain(name("pattern", text)?),
+                        scale_by: None,
+                    });
                 }
             }
             pattern.expression = Some(expression);
@@ -124,6 +132,26 @@ impl Profile {
         check(!pattern.fields.is_empty(), "pattern", || {
             "the pattern has no named group: pattern = '^R(?<distance>\\d+)'".to_owned()
         })
+    }
+
+    fn name_senders(&mut self, options: &Options) -> Result<(), OptionsError> {
+        let Some(senders) = &options.eep else { return Ok(()) };
+        let Decoder::EnOcean(known) = &mut self.decoder else {
+            return Err(wrong("eep", format!("profile {} hears no radio", self.id)));
+        };
+        for (sender, eep) in senders {
+            let sender: String = sender.to_ascii_lowercase().chars().filter(|c| *c != ':').collect();
+            check(sender.len() == 8 && sender.bytes().all(|digit| digit.is_ascii_hexdigit()), "eep", || {
+                format!("{sender:?} is no sender: eight hexadecimal digits, as on the device")
+            })?;
+            let eep = eep.to_ascii_uppercase();
+            check(known.equipment.contains_key(&eep), "eep", || {
+                let all: Vec<&str> = known.equipment.keys().map(String::as_str).collect();
+                format!("{eep:?} is no equipment profile that is known; known are {}", all.join(", "))
+            })?;
+            known.senders.insert(sender, eep);
+        }
+        Ok(())
     }
 
     fn name_keys(&mut self, options: &Options) -> Result<(), OptionsError> {

@@ -32,6 +32,9 @@ impl Profile {
             Err(problem) => problems.push(problem.to_string()),
         };
         let mut listener = Listener::new(Arc::new(profile));
+        if let Some(request) = &capture.request {
+            listener.ask(request.clone());
+        }
         listener.push(&capture.bytes, &mut take);
         listener.silence(&mut take);
         if readings == capture.gives {

@@ -2,6 +2,8 @@
 //!
 //! `docs/profiles.md` names every key that stands here; a test compares the two.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -12,13 +14,20 @@ use super::Options;
 pub(super) struct Document {
     pub(super) device: Device,
     pub(super) serial: Serial,
-    pub(super) frame: Spanned<Frame>,
+    pub(super) frame: Option<Spanned<Frame>>,
+    pub(super) modbus: Option<Spanned<Modbus>>,
     #[serde(default)]
     pub(super) decode: Decode,
+    #[serde(default, rename = "let")]
+    pub(super) intermediate: Vec<Spanned<Let>>,
     #[serde(default)]
     pub(super) poll: Vec<Poll>,
     #[serde(default)]
     pub(super) field: Vec<Spanned<Field>>,
+    #[serde(default)]
+    pub(super) eep: Vec<Spanned<Eep>>,
+    #[serde(default)]
+    pub(super) command: Vec<Spanned<Command>>,
     #[serde(default)]
     pub(super) capture: Vec<Spanned<Capture>>,
 }
@@ -45,10 +54,16 @@ pub(super) struct Serial {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Frame {
+    pub(super) protocol: Option<Spanned<String>>,
     pub(super) start: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) restart: bool,
     pub(super) length: Option<Spanned<usize>>,
     pub(super) length_field: Option<Spanned<LengthField>>,
     pub(super) end: Option<Spanned<String>>,
+    pub(super) trailer: Option<Spanned<usize>>,
+    #[serde(default)]
+    pub(super) until_silence: bool,
     pub(super) stuffing: Option<Spanned<String>>,
     pub(super) shortest: Option<Spanned<usize>>,
     pub(super) longest: Option<Spanned<usize>>,
@@ -84,6 +99,71 @@ pub(super) struct Decode {
     pub(super) encoding: Option<Spanned<String>>,
     pub(super) separator: Option<Spanned<String>>,
     pub(super) pattern: Option<Spanned<String>>,
+    pub(super) repeat: Option<Spanned<Repeat>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Repeat {
+    pub(super) from: i32,
+    pub(super) to: Option<i32>,
+    pub(super) size: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Let {
+    pub(super) name: Spanned<String>,
+    pub(super) value: Spanned<String>,
+    #[serde(default)]
+    pub(super) each: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Modbus {
+    pub(super) unit: Option<Spanned<u8>>,
+    pub(super) function: Option<Spanned<u8>>,
+    pub(super) interval_ms: Spanned<u64>,
+    pub(super) timeout_ms: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(super) gap: u16,
+    #[serde(default)]
+    pub(super) read: Vec<Spanned<Read>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Read {
+    pub(super) register: u16,
+    pub(super) count: u16,
+    pub(super) function: Option<u8>,
+    pub(super) interval_ms: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Eep {
+    pub(super) id: Spanned<String>,
+    #[serde(default, rename = "let")]
+    pub(super) intermediate: Vec<Spanned<Let>>,
+    pub(super) field: Vec<Spanned<Field>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Command {
+    pub(super) name: Spanned<String>,
+    pub(super) send: Option<Spanned<String>>,
+    pub(super) text: Option<Spanned<String>>,
+    pub(super) register: Option<Spanned<u16>>,
+    pub(super) function: Option<Spanned<u8>>,
+    #[serde(rename = "type")]
+    pub(super) number: Option<Spanned<String>>,
+    pub(super) scale: Option<Spanned<f64>>,
+    pub(super) min: Option<f64>,
+    pub(super) max: Option<f64>,
+    pub(super) table: Option<Spanned<toml::Table>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,22 +183,39 @@ pub(super) struct Field {
     pub(super) number: Option<Spanned<String>>,
     pub(super) bit: Option<Spanned<u32>>,
     pub(super) bits: Option<Spanned<String>>,
+    pub(super) register: Option<Spanned<u16>>,
+    pub(super) function: Option<Spanned<u8>>,
+    pub(super) when: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) each: bool,
     pub(super) from: Option<Spanned<String>>,
     #[serde(rename = "as")]
     pub(super) kind: Option<Spanned<String>>,
     pub(super) unit: Option<String>,
+    pub(super) class: Option<Spanned<String>>,
+    pub(super) value: Option<Spanned<String>>,
+    pub(super) table: Option<Spanned<toml::Table>>,
+    pub(super) scale_by: Option<Spanned<ScaleBy>>,
     pub(super) scale: Option<Spanned<f64>>,
     pub(super) add: Option<Spanned<f64>>,
     pub(super) decimals: Option<Spanned<u8>>,
     #[serde(default)]
-    pub(super) absent: Vec<f64>,
+    pub(super) absent: Vec<Spanned<toml::Value>>,
     pub(super) min: Option<Spanned<f64>>,
     pub(super) max: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct ScaleBy {
+    pub(super) from: String,
+    pub(super) factors: BTreeMap<String, f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Capture {
+    pub(super) request: Option<Spanned<String>>,
     pub(super) bytes: Option<Spanned<String>>,
     pub(super) text: Option<String>,
     #[serde(default, rename = "with")]
