@@ -51,7 +51,14 @@ impl Served {
         let counters = Arc::new(Counters::default());
         let name = SensorName::parse("s").unwrap();
         let topics = SensorTopics::new("g", &name).unwrap();
-        let sensor = serial::SerialSensor { name, path: folder.path().join("port"), profile, topics };
+        let sensor = serial::SerialSensor {
+            name,
+            port: folder.path().join("port").into(),
+            line: serial::LineOptions::default(),
+            unit: None,
+            profile,
+            topics,
+        };
         let sink = Sink::new(sender, Arc::clone(&counters));
         let task = tokio::spawn(serial::serve(sensor, sink, Clock::system()));
         Served { folder, counters, inbox, waiting: std::collections::VecDeque::new(), task }

@@ -37,6 +37,7 @@ pub struct Sink {
     outlet: Box<dyn Outlet>,
     counters: Arc<Counters>,
     batch: Vec<Publication>,
+    others: Vec<Publication>,
     /// Presence that found no room yet: the latest only.
     presence: Option<Message>,
     next_token: u64,
@@ -46,7 +47,14 @@ impl Sink {
     /// A sink into the broker, counted by `counters`.
     #[must_use]
     pub fn new(outlet: impl Outlet + 'static, counters: Arc<Counters>) -> Sink {
-        Sink { outlet: Box::new(outlet), counters, batch: Vec::new(), presence: None, next_token: 0 }
+        Sink {
+            outlet: Box::new(outlet),
+            counters,
+            batch: Vec::new(),
+            others: Vec::new(),
+            presence: None,
+            next_token: 0,
+        }
     }
 
     /// What this sink counts.
@@ -59,6 +67,12 @@ impl Sink {
     pub fn reading(&mut self, message: Message) {
         let publication = self.publication(message, Relay::All);
         self.batch.push(publication);
+    }
+
+    /// Takes a message that is no reading: what became of a command. [`Sink::flush`] hands it over.
+    pub fn other(&mut self, message: Message) {
+        let publication = self.publication(message, Relay::None);
+        self.others.push(publication);
     }
 
     /// Takes the sensor's presence; [`Sink::flush`] hands it over, before the readings.
@@ -79,6 +93,10 @@ impl Sink {
             if let Err(refused) = self.outlet.try_publish(vec![publication]) {
                 self.presence = refused.into_iter().next().map(|publication| publication.message);
             }
+        }
+        if !self.others.is_empty() {
+            // A full inbox loses them: whoever waits for one asks again.
+            let _ = self.outlet.try_publish(std::mem::take(&mut self.others));
         }
         if self.batch.is_empty() {
             return;

@@ -25,6 +25,9 @@ impl Broker {
         sequence: Option<Sequence>,
         recipients: &[Recipient],
     ) {
+        if self.inside.as_ref().is_some_and(|filter| filter.matches(&message.topic)) {
+            turn.out.push(super::Output::Inside(Box::new(message.clone())));
+        }
         let expiry = expiry_left(message, &turn.now);
         self.frames.begin(expiry.unwrap_or(Some(0)), recipients.len());
         for recipient in recipients {

@@ -192,6 +192,8 @@ pub enum Output {
         /// `Err`: why it was dropped, for every durable consumer.
         outcome: Result<(), DropReason>,
     },
+    /// A message that the gateway itself wants, see [`super::Broker::hear_inside`].
+    Inside(Box<Message>),
     /// Something to count or to show.
     Event(Event),
 }

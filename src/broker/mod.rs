@@ -63,7 +63,7 @@ use bytestring::ByteString;
 
 use crate::durable::{Boots, ConsumerId, DropReason};
 use crate::limits::Limits;
-use crate::mqtt::{Packet, ReasonCode};
+use crate::mqtt::{Packet, ReasonCode, TopicFilter};
 use crate::time::{Instant, Moment};
 
 use ledger::{Ledger, Waiting};
@@ -97,6 +97,8 @@ pub struct Broker {
     assigned_client_ids: u64,
     frames: Frames,
     scratch: Scratch,
+    /// What the gateway itself wants to hear.
+    inside: Option<TopicFilter>,
 }
 
 /// One call of [`Broker::handle`]: when it is, and what it says.
@@ -143,7 +145,13 @@ impl Broker {
             assigned_client_ids: 0,
             frames: Frames::default(),
             scratch: Scratch::default(),
+            inside: None,
         }
+    }
+
+    /// From now on the gateway itself hears what is published to topics of this filter, beside everybody else.
+    pub fn hear_inside(&mut self, filter: TopicFilter) {
+        self.inside = Some(filter);
     }
 
     /// Something happened: appends to `out` what is to be done about it, in order.

@@ -81,11 +81,12 @@ fn check_socket_folder(key: String, place: Place, path: &Path) -> Option<Problem
 }
 
 fn check_port(loaded: &Loaded, sensor: &Sensor) -> Option<Problem> {
-    let (key, path) = match &sensor.source {
-        Source::Serial { path } => (format!("sensor.{}.serial", sensor.name), path),
-        Source::Modbus { path, .. } => (format!("sensor.{}.modbus", sensor.name), path),
+    let (key, port) = match &sensor.source {
+        Source::Serial { port, .. } => (format!("sensor.{}.serial", sensor.name), port),
+        Source::Modbus { port, .. } => (format!("sensor.{}.modbus", sensor.name), port),
         Source::Ble { .. } => return None,
     };
+    let path = port.path()?;
     let place = loaded.place(&key);
     let Ok(found) = std::fs::metadata(path) else {
         let message = format!("{} is not there", path.display());

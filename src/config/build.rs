@@ -12,6 +12,7 @@ use super::model::{Config, Gateway, Journal, Listener, Sensor, Source, Uplink};
 use super::section::Section;
 use super::server;
 use super::tree::{Node, Table, Value};
+use crate::adapter::serial::{Flow, LineOptions};
 use crate::bridge::{Forward, Target};
 use crate::device::Options;
 use crate::journal::WhenFull;
@@ -157,10 +158,10 @@ fn journal(section: &Section<'_>) -> Journal {
 }
 
 fn sensor(section: &Section<'_>, folder: &Folder) -> Option<Sensor> {
-    let source = if let Some(path) = section.path("serial", folder.path()) {
-        Source::Serial { path }
-    } else if let Some(path) = section.path("modbus", folder.path()) {
-        Source::Modbus { path, unit: section.number("unit")? }
+    let source = if let Some(port) = section.port("serial", folder.path()) {
+        Source::Serial { port, line: line(section) }
+    } else if let Some(port) = section.port("modbus", folder.path()) {
+        Source::Modbus { port, line: line(section), unit: section.number("unit") }
     } else {
         let key = section.text("key").map(|text| folder.secret(text));
         Source::Ble { address: kind::ble_address(section.text("ble")?).ok()?, key }
@@ -171,6 +172,23 @@ fn sensor(section: &Section<'_>, folder: &Folder) -> Option<Sensor> {
         profile: section.text("profile").map(str::to_owned),
         options: options(section),
     })
+}
+
+/// How a sensor's port is opened.
+fn line(section: &Section<'_>) -> LineOptions {
+    let usual = LineOptions::default();
+    LineOptions {
+        flow: match section.text("flow") {
+            Some("hardware") => Flow::Hardware,
+            Some("software") => Flow::Software,
+            _ => Flow::None,
+        },
+        exclusive: section.switch("exclusive").unwrap_or(usual.exclusive),
+        dtr: section.switch("dtr"),
+        rts: section.switch("rts"),
+        rs485: section.switch("rs485").unwrap_or(usual.rs485),
+        low_latency: section.switch("low_latency").unwrap_or(usual.low_latency),
+    }
 }
 
 /// What a sensor says beside its profile.

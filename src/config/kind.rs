@@ -4,9 +4,11 @@
 //! two cannot disagree.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::time::Duration;
 
 use super::schema::Table;
+use crate::adapter::serial::PortAddress;
 use crate::bridge::Target;
 use crate::device::SerialFormat;
 use crate::mqtt::TopicFilter;
@@ -67,6 +69,10 @@ const fn notation(
 pub(super) static TEXT: Notation = notation("text", "\"...\"", |_| Ok(()));
 pub(super) static CLIENT_ID: Notation = notation("client identifier", "\"greenhouse\"", not_empty);
 pub(super) static PATH: Notation = notation("path", "\"users\"", not_empty);
+pub(super) static PORT: Notation = notation("port", "\"/dev/serial/by-id/...\"", |text| {
+    not_empty(text)?;
+    PortAddress::parse(text, Path::new("")).map(drop)
+});
 pub(super) static NAME: Notation = notation("name", "\"greenhouse\"", name);
 pub(super) static ADDRESS: Notation =
     notation("address", "\"127.0.0.1:1883\"", |text| address(text).map(drop));

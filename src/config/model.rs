@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use super::secret::Secret;
+use crate::adapter::serial::{LineOptions, PortAddress};
 use crate::bridge::Forward;
 use crate::broker::Rights;
 use crate::device::Options;
@@ -97,17 +98,21 @@ pub struct Sensor {
 /// How a sensor is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A serial port of its own.
+    /// A serial port.
     Serial {
-        /// The port.
-        path: PathBuf,
+        /// The port; sensors of one kind may share it.
+        port: PortAddress,
+        /// How it is opened.
+        line: LineOptions,
     },
     /// A place on a Modbus line.
     Modbus {
         /// The port; several sensors may share it.
-        path: PathBuf,
-        /// Its number on the line.
-        unit: u8,
+        port: PortAddress,
+        /// How it is opened.
+        line: LineOptions,
+        /// Its number on the line; `None`: that of its profile.
+        unit: Option<u8>,
     },
     /// Bluetooth Low Energy.
     Ble {

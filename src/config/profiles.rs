@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::build;
-use super::report::{Place, Problem, Severity};
+use super::report::{Place, Problem};
 use super::section::Section;
 use crate::adapter::profiles::library;
-use crate::device::{Library, LibraryError, nearest};
+use crate::device::{Library, LibraryError, Profile, nearest};
 
 /// The profiles that sensors may have.
 pub(super) struct Profiles(Library);
@@ -28,16 +28,13 @@ impl Profiles {
         let place = sensor.place_of("profile");
         match self.0.profile(name) {
             Ok(profile) => {
+                problems.extend(self.check_way(sensor, &profile));
                 if let Err(error) = profile.with_options(&build::options(sensor)) {
                     problems.push(wrong(error.key, sensor.place_of(error.key), error.message));
                 }
             }
             Err(LibraryError::Unknown { .. }) => {
-                let mut problem = wrong("profile", place, format!("there is no profile {name:?}"));
-                if sensor.node("modbus").is_some() {
-                    // Such a sensor is left out anyway: profiles of Modbus devices come with Modbus.
-                    problem.severity = Severity::Warning;
-                }
+                let problem = wrong("profile", place, format!("there is no profile {name:?}"));
                 problems.push(match nearest(name, self.0.names()) {
                     Some(near) => problem.help(format!("did you mean {near:?}?")),
                     None => problem.help(self.advice()),
@@ -50,6 +47,24 @@ impl Profiles {
                 problems.extend(mistakes.into_iter().map(problem));
             }
         }
+    }
+
+    /// A Modbus line is for devices that speak Modbus, and a unit is one of them.
+    fn check_way(&self, sensor: &Section<'_>, profile: &Profile) -> Option<Problem> {
+        let (key, message) = match &profile.modbus {
+            None if sensor.node("modbus").is_some() => {
+                ("modbus", format!("a {} speaks no Modbus", profile.id))
+            }
+            None if sensor.node("unit").is_some() => {
+                ("unit", format!("`unit` belongs to modbus, a {} speaks none", profile.id))
+            }
+            Some(modbus) if modbus.unit.is_none() && sensor.node("unit").is_none() => {
+                ("unit", "the sensor's number on the Modbus line is missing, 1 to 247".to_owned())
+            }
+            _ => return None,
+        };
+        let problem = Problem::error(sensor.path_of(key), sensor.place_of(key), message);
+        Some(if key == "modbus" { problem.help("serial = \"...\"") } else { problem.help("unit = 1") })
     }
 
     pub(super) fn advice(&self) -> String {

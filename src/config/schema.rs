@@ -265,17 +265,33 @@ static JOURNAL: Table = table(&[
 static SENSOR: Table = table(&[
     key(
         "serial",
-        Kind::Text(&kind::PATH),
+        Kind::Text(&kind::PORT),
         "",
-        "A serial port of its own; best one of `/dev/serial/by-id`, which keeps its name.",
+        "A serial port: best one of `/dev/serial/by-id`, which keeps its name; or `usb:VENDOR:PRODUCT[:SERIAL]`, `tcp://HOST:PORT` (bytes as they are), `rfc2217://HOST:PORT`. Sensors of one profile may share it.",
     ),
     key(
         "modbus",
-        Kind::Text(&kind::PATH),
+        Kind::Text(&kind::PORT),
         "",
-        "The serial port of a Modbus line, which several sensors may share.",
+        "The port of a Modbus line, which several sensors may share; `tcp://HOST:PORT` is Modbus TCP, `rtu+tcp://HOST:PORT` Modbus RTU over TCP.",
     ),
-    key("unit", Kind::Number(1, 247), "", "Its number on the Modbus line."),
+    key("unit", Kind::Number(1, 254), "the profile's", "Its number on the Modbus line."),
+    key("flow", Kind::Choice(&["none", "hardware", "software"]), "`\"none\"`", "Flow control of the port."),
+    key("exclusive", Kind::Switch, "`true`", "Whether no other program may open the port meanwhile."),
+    key(
+        "dtr",
+        Kind::Switch,
+        "the driver's",
+        "The line DTR once the port is open; boards that reset by it want `false`.",
+    ),
+    key("rts", Kind::Switch, "the driver's", "The line RTS once the port is open."),
+    key(
+        "rs485",
+        Kind::Switch,
+        "`false`",
+        "Whether the kernel turns the direction of RS-485, where the port's driver can.",
+    ),
+    key("low_latency", Kind::Switch, "`true`", "Whether an FTDI adapter hands bytes on at once."),
     key("ble", Kind::Text(&kind::BLE_ADDRESS), "", "Its Bluetooth address."),
     key(
         "key",

@@ -9,6 +9,7 @@ use super::check::join;
 use super::kind;
 use super::report::Place;
 use super::tree::{Node, Table, Value};
+use crate::adapter::serial::PortAddress;
 
 /// One table of the configuration, at its path.
 #[derive(Clone)]
@@ -111,6 +112,11 @@ impl<'a> Section<'a> {
     /// A path, relative to the folder of the file.
     pub(super) fn path(&self, key: &str, folder: &Path) -> Option<PathBuf> {
         Some(folder.join(self.text(key)?))
+    }
+
+    /// A serial port: a path, or another way to one.
+    pub(super) fn port(&self, key: &str, folder: &Path) -> Option<PortAddress> {
+        PortAddress::parse(self.text(key)?, folder).ok()
     }
 
     /// The texts of a list with their places.

@@ -1,8 +1,10 @@
 //! Each kind of mistake is found, where it stands, with what was probably meant; and what is right loads.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::adapter::serial::LineOptions;
 use crate::bridge::Target;
 use crate::journal::WhenFull;
 use crate::limits::{Limits, PACKET_BYTES_MAX};
@@ -67,7 +69,10 @@ fn sensors_and_uplinks_keep_the_order_of_the_file() {
     let config = read(&text).unwrap().config;
     let names: Vec<&str> = config.sensors.iter().map(|sensor| sensor.name.as_str()).collect();
     assert_eq!(names, ["z", "air"]);
-    assert_eq!(config.sensors[0].source, Source::Serial { path: "/dev/zero".into() });
+    assert_eq!(
+        config.sensors[0].source,
+        Source::Serial { port: PathBuf::from("/dev/zero").into(), line: LineOptions::default() }
+    );
     assert_eq!(
         (config.sensors[0].options.baud, config.sensors[0].options.format.as_deref()),
         (Some(9600), Some("7E1"))
@@ -355,7 +360,7 @@ fn profiles_and_their_options() {
 fn modbus_lines_are_shared_by_those_who_agree() {
     let line = |second: &str| {
         let text = format!(
-            "[sensor.a]\nmodbus = '/dev/null'\nunit = 1\nbaud = 9600\nprofile = 'json-lines'\n[sensor.b]\nmodbus = '/dev/null'\nprofile = 'json-lines'\n{second}"
+            "[sensor.a]\nmodbus = '/dev/null'\nunit = 1\nbaud = 9600\nprofile = 'xy-md02'\n[sensor.b]\nmodbus = '/dev/null'\nprofile = 'xy-md02'\n{second}"
         );
         let errors = problems(&text).into_iter().filter(|problem| problem.severity == Severity::Error);
         errors.map(|problem| problem.message).collect::<Vec<_>>()
@@ -363,9 +368,13 @@ fn modbus_lines_are_shared_by_those_who_agree() {
     assert_eq!(line("unit = 2\nbaud = 9600\n"), [""; 0]);
     assert!(line("unit = 1\n")[0].contains("both unit 1"));
     assert!(line("unit = 2\nbaud = 19200\n")[0].contains("`baud` differs"));
-    assert!(line("")[0].contains("`unit` is missing"));
-    let later = "[sensor.a]\nmodbus = '/dev/null'\nunit = 1\nprofile = 'eastron-sdm120'\n";
-    assert!(read(later).is_ok(), "profiles of Modbus devices come with Modbus");
+    assert_eq!(
+        line(""),
+        [""; 0],
+        "the maker's number is 1, and so is that of the other: both are as delivered"
+    );
+    let wrong = "[sensor.a]\nmodbus = '/dev/null'\nunit = 1\nprofile = 'nova-sds011'\n";
+    assert!(problems(wrong)[0].message.contains("speaks no Modbus"));
 }
 
 #[test]

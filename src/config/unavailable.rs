@@ -30,7 +30,6 @@ const fn warning(path: &'static str, when: When, what: &'static str) -> Unavaila
 const LIST: &[Unavailable] = &[
     warning("sensor.*.ble", When::Present, "Bluetooth"),
     warning("ble", When::Present, "Bluetooth"),
-    warning("sensor.*.modbus", When::Present, "Modbus"),
     warning("uplink.*.provider", When::Present, "the habits of known clouds"),
     warning("uplink.*.order", When::Text("live-first"), "live-first order"),
     warning("uplink.*.durability", When::Text("either"), "forwarding before the disk"),

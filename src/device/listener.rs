@@ -19,6 +19,8 @@ pub type Found = Result<Measurements, Problem>;
 pub struct Listener {
     profile: Arc<Profile>,
     framer: Framer,
+    /// Whole frames that came, whatever they said.
+    frames: u64,
 }
 
 impl Listener {
@@ -30,7 +32,7 @@ impl Listener {
         if let Some(first) = profile.modbus.as_ref().and_then(|modbus| modbus.reads.first()) {
             framer.ask(first.request.to_unit(first.request.unit()));
         }
-        Listener { profile, framer }
+        Listener { profile, framer, frames: 0 }
     }
 
     /// Says what the device was asked; what belongs to an earlier question is no answer any more.
@@ -48,13 +50,21 @@ impl Listener {
     /// A frame of which a part is bad gives its problems first and then what is good of it.
     pub fn push(&mut self, bytes: &[u8], found: &mut dyn FnMut(Found)) {
         let decoder = &self.profile.decoder;
-        self.framer.push(bytes, &mut |frame| interpret(decoder, frame, found));
+        let frames = &mut self.frames;
+        self.framer.push(bytes, &mut |frame| {
+            *frames += u64::from(frame.is_ok());
+            interpret(decoder, frame, found);
+        });
     }
 
     /// The line fell silent for [`Listener::gap`], was closed, or ended: nothing that has begun becomes whole.
     pub fn silence(&mut self, found: &mut dyn FnMut(Found)) {
         let decoder = &self.profile.decoder;
-        self.framer.silence(&mut |frame| interpret(decoder, frame, found));
+        let frames = &mut self.frames;
+        self.framer.silence(&mut |frame| {
+            *frames += u64::from(frame.is_ok());
+            interpret(decoder, frame, found);
+        });
     }
 
     /// How long the line may be silent before [`Listener::silence`] is due; `None` while no frame has begun, and
@@ -62,6 +72,12 @@ impl Listener {
     #[must_use]
     pub fn gap(&self) -> Option<Duration> {
         self.framer.gap().filter(|_| self.framer.is_inside_frame())
+    }
+
+    /// Whole frames that came so far, whatever they said: a sentinel and a confirmation count too.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.frames
     }
 
     /// As what it listens.

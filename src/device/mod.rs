@@ -19,6 +19,7 @@ mod poll;
 mod problem;
 mod profile;
 mod protocol;
+mod sign_on;
 mod stuffing;
 #[cfg(test)]
 mod tests;
@@ -26,10 +27,11 @@ mod tests;
 pub use command::{Command, Order};
 pub use decoder::Measurements;
 pub use listener::{Found, Listener};
-pub use modbus::{Master, MasterAction, Outcome, Request, UnitPlan};
+pub use modbus::{Master, MasterAction, Outcome, Request, UnitPlan, crc as modbus_crc};
 pub use poll::{PollAction, PollPlan};
 pub use problem::{Problem, ProblemKind};
 pub use profile::{
     Capture, Library, LibraryError, Modbus, ModbusRead, Options, OptionsError, Parity, Poll, Profile,
     ProfileError, SerialFormat, SerialSettings, hex, nearest,
 };
+pub use sign_on::{GoOn, SignOn};

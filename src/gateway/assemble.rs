@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::disk::{Clock, JournalHandle};
 use crate::durable::{ConsumerId, DropReason};
 use crate::journal::{Recovery, Writer};
+use crate::mqtt::TopicFilter;
 use crate::net::{self, JournalLink, OwnerHandle, OwnerParts, Stopped};
 use crate::reading::Render;
 use crate::route::Json;
@@ -20,12 +21,16 @@ use crate::telemetry::{BrokerCounters, BrokerObserver};
 use crate::time::Moment;
 use crate::users::Verifier;
 
+use super::commands::CommandBoard;
 use super::listeners::{self, KeptListener};
 use super::presence::PresenceBoard;
 use super::pulse::Pulse;
 use super::sensors::{KeptSensor, Sources};
 use super::uplinks::{self, Common, KeptUplink};
 use super::{Gateway, StartError, Tasks, clock_watch, journal, supervisor};
+
+/// Commands that wait for their sensors.
+const COMMANDS_WAITING: usize = 64;
 
 /// What everything else stands on.
 struct Foundation {
@@ -74,6 +79,13 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
     let sources = Sources::new(&config.gateway, owner.entrance(), &presence, &system_clock);
     let sensors = start_sensors(config, &sources).await?;
 
+    let commands = CommandBoard::default();
+    commands.update(&sensors);
+    if let Ok(filter) = TopicFilter::parse(format!("tidegate/{}/+/set", config.gateway.id)) {
+        let messages = owner.entrance().hear(filter, COMMANDS_WAITING).await?;
+        tasks.spawn(super::commands::carry(messages, commands.subscribe()));
+    }
+
     let entrance = owner.entrance().clone();
     tasks.spawn(clock_watch::learn(Arc::clone(&clock), boots, entrance.clone(), journal.clone()));
     let pulse = Pulse { broker: entrance, journal: journal.clone(), clock: Arc::clone(&clock) };
@@ -91,6 +103,7 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         listeners,
         presence,
         sensors,
+        commands,
         uplinks,
         _tasks: tasks,
     })
@@ -179,9 +192,5 @@ fn start_listeners(config: &Config, owner: &OwnerHandle, verifier: &Arc<Verifier
 }
 
 async fn start_sensors(config: &Config, sources: &Sources<'_>) -> Result<Vec<KeptSensor>, Stopped> {
-    let mut sensors = Vec::new();
-    for sensor in &config.sensors {
-        sensors.push(sources.start(sensor).await?);
-    }
-    Ok(sensors)
+    sources.start(&config.sensors).await
 }

@@ -8,6 +8,7 @@
 
 mod assemble;
 mod clock_watch;
+mod commands;
 mod journal;
 mod listeners;
 mod presence;
@@ -37,6 +38,7 @@ use crate::net::{Bound, OwnerHandle, Stopped};
 use crate::telemetry::{BrokerCounters, Snapshot};
 use crate::time::Instant;
 use crate::users::Verifier;
+use commands::CommandBoard;
 use listeners::{KeptListener, ListenerState};
 use presence::PresenceBoard;
 use sensors::KeptSensor;
@@ -82,6 +84,7 @@ pub struct Gateway {
     listeners: Vec<KeptListener>,
     presence: PresenceBoard,
     sensors: Vec<KeptSensor>,
+    commands: CommandBoard,
     uplinks: Vec<KeptUplink>,
     _tasks: Tasks,
 }

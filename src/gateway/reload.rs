@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Gateway;
 use super::listeners::{self, KeptListener};
-use super::sensors::{KeptSensor, Sources};
+use super::sensors::{KeptSensor, Sources, neighbours};
 use crate::config::Config;
 use crate::net::Stopped;
 
@@ -39,7 +39,13 @@ pub(super) async fn reload(gateway: &mut Gateway, config: &Config) -> Result<(),
 }
 
 async fn reload_sensors(gateway: &mut Gateway, config: &Config) -> Result<bool, Stopped> {
-    let keep = |sensor: &KeptSensor| config.sensors.contains(&sensor.settings);
+    // Sensors of one port come and go together.
+    let before: Vec<_> = gateway.sensors.iter().map(|sensor| sensor.settings.clone()).collect();
+    let keep = |sensor: &KeptSensor| {
+        let settings = &sensor.settings;
+        let is_there = config.sensors.contains(settings);
+        is_there && neighbours(settings, &before) == neighbours(settings, &config.sensors)
+    };
     let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut gateway.sensors).into_iter().partition(keep);
     gateway.sensors = kept;
     let mut changed = !gone.is_empty();
@@ -55,15 +61,15 @@ async fn reload_sensors(gateway: &mut Gateway, config: &Config) -> Result<bool, 
     let owner = gateway.owner.clone();
     let settings = &gateway.config.gateway;
     let sources = Sources::new(settings, owner.entrance(), &gateway.presence, &gateway.system_clock);
-    for sensor in &config.sensors {
-        if gateway.sensors.iter().any(|kept| kept.settings == *sensor) {
-            continue;
-        }
+    let is_new =
+        |sensor: &&crate::config::Sensor| gateway.sensors.iter().all(|kept| kept.settings != **sensor);
+    let new: Vec<_> = config.sensors.iter().filter(is_new).cloned().collect();
+    for sensor in &new {
         tracing::info!("sensor {} is served as it is configured now", sensor.name);
-        let started = sources.start(sensor).await?;
-        gateway.sensors.push(started);
         changed = true;
     }
+    gateway.sensors.extend(sources.start(&new).await?);
+    gateway.commands.update(&gateway.sensors);
     Ok(changed)
 }
 

@@ -1,19 +1,24 @@
-//! Sensors: from their configuration to running sources, one task each.
+//! Sensors: from their configuration to running sources, one task for each port.
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::adapter::profiles;
-use crate::adapter::serial::{self, SerialSensor};
+use crate::adapter::serial::{self, PortAddress, SerialSensor, SetCommand};
 use crate::adapter::{Counters, Sink};
 use crate::clock::Clock;
 use crate::config::{self, Source};
 use crate::device::Library;
 use crate::net::{Entrance, Stopped};
+use crate::reading::SensorName;
 use crate::route::SensorTopics;
 
 use super::presence::PresenceBoard;
+
+/// Commands that wait for one port.
+const COMMANDS_WAITING: usize = 16;
 
 /// A sensor of the configuration. Its port is closed when this is dropped.
 pub(super) struct KeptSensor {
@@ -25,14 +30,18 @@ pub(super) struct KeptSensor {
 
 struct Running {
     topics: SensorTopics,
-    task: AbortHandle,
+    line: Arc<RunningLine>,
 }
 
-impl Drop for KeptSensor {
+/// The task of a port; it ends with the last of its sensors.
+struct RunningLine {
+    task: AbortHandle,
+    commands: mpsc::Sender<SetCommand>,
+}
+
+impl Drop for RunningLine {
     fn drop(&mut self) {
-        if let Ok(running) = &self.running {
-            running.task.abort();
-        }
+        self.task.abort();
     }
 }
 
@@ -40,8 +49,9 @@ impl KeptSensor {
     /// Where it is connected.
     pub(super) fn place(&self) -> String {
         match &self.settings.source {
-            Source::Serial { path } => path.display().to_string(),
-            Source::Modbus { path, unit } => format!("{} unit {unit}", path.display()),
+            Source::Serial { port, .. } => port.to_string(),
+            Source::Modbus { port, unit: Some(unit), .. } => format!("{port} unit {unit}"),
+            Source::Modbus { port, unit: None, .. } => port.to_string(),
             Source::Ble { address, .. } => address.map(|byte| format!("{byte:02X}")).join(":"),
         }
     }
@@ -51,9 +61,31 @@ impl KeptSensor {
         self.running.as_ref().err().map(String::as_str)
     }
 
+    /// By which topic it is set, and how.
+    pub(super) fn setter(&self) -> Option<(String, Setter)> {
+        let running = self.running.as_ref().ok()?;
+        let setter = Setter { sensor: self.settings.name.clone(), commands: running.line.commands.clone() };
+        Some((running.topics.set.as_str().to_owned(), setter))
+    }
+
     /// Where its presence is published.
     pub(super) fn topics(&self) -> Option<&SensorTopics> {
         self.running.as_ref().ok().map(|running| &running.topics)
+    }
+}
+
+/// Sets one sensor. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Setter {
+    sensor: SensorName,
+    commands: mpsc::Sender<SetCommand>,
+}
+
+impl Setter {
+    /// Hands over what is to be set; `false` when too much waits already, or the sensor is gone.
+    pub(super) fn set(&self, name: &str, value: serde_json::Value) -> bool {
+        let command = SetCommand { sensor: self.sensor.clone(), name: name.to_owned(), value };
+        self.commands.try_send(command).is_ok()
     }
 }
 
@@ -81,35 +113,80 @@ impl<'a> Sources<'a> {
         Sources { gateway: &gateway.id, library, entrance, presence, clock }
     }
 
-    /// Starts one sensor. One that cannot run is kept, with the reason, and stops no other.
-    pub(super) async fn start(&self, settings: &config::Sensor) -> Result<KeptSensor, Stopped> {
-        let counters = Arc::new(Counters::default());
-        let (source, _) = self.entrance.source().await?;
-        let sink = Sink::new(self.presence.watched(source), Arc::clone(&counters));
-        let running = self.try_to_start(settings, sink);
-        if let Err(problem) = &running {
-            tracing::error!("sensor {} is not served: {problem}", settings.name);
+    /// Starts sensors, those on one port together. One that cannot run is kept, with the reason, and stops no other.
+    pub(super) async fn start(&self, sensors: &[config::Sensor]) -> Result<Vec<KeptSensor>, Stopped> {
+        let mut kept: Vec<KeptSensor> = Vec::new();
+        for settings in sensors {
+            if kept.iter().any(|known| known.settings.name == settings.name) {
+                continue;
+            }
+            kept.extend(self.start_line(&neighbours(settings, sensors)).await?);
         }
-        Ok(KeptSensor { settings: settings.clone(), counters, running })
+        Ok(kept)
     }
 
-    fn try_to_start(&self, settings: &config::Sensor, sink: Sink) -> Result<Running, String> {
-        let Source::Serial { path } = &settings.source else {
-            return Err("this version serves serial ports only".to_owned());
+    /// Starts the sensors of one port.
+    async fn start_line(&self, sensors: &[&config::Sensor]) -> Result<Vec<KeptSensor>, Stopped> {
+        let (mut members, mut kept) = (Vec::new(), Vec::new());
+        for settings in sensors {
+            let counters = Arc::new(Counters::default());
+            let (source, _) = self.entrance.source().await?;
+            let sink = Sink::new(self.presence.watched(source), Arc::clone(&counters));
+            let sensor = self.sensor(settings);
+            let topics = sensor.as_ref().map(|sensor| sensor.topics.clone()).map_err(String::clone);
+            match sensor {
+                Ok(sensor) => members.push((sensor, sink)),
+                Err(problem) => tracing::error!("sensor {} is not served: {problem}", settings.name),
+            }
+            kept.push(((*settings).clone(), counters, topics));
+        }
+        let (commands, inbox) = mpsc::channel(COMMANDS_WAITING);
+        let task = tokio::spawn(serial::serve_line(members, inbox, self.clock.clone()));
+        let line = Arc::new(RunningLine { task: task.abort_handle(), commands });
+        let keep =
+            |(settings, counters, topics): (config::Sensor, Arc<Counters>, Result<SensorTopics, String>)| {
+                let running = topics.map(|topics| Running { topics, line: Arc::clone(&line) });
+                KeptSensor { settings, counters, running }
+            };
+        Ok(kept.into_iter().map(keep).collect())
+    }
+
+    fn sensor(&self, settings: &config::Sensor) -> Result<SerialSensor, String> {
+        let (port, line, unit) = match &settings.source {
+            Source::Serial { port, line } => (port, line, None),
+            Source::Modbus { port, line, unit } => (port, line, *unit),
+            Source::Ble { .. } => return Err("this version has no Bluetooth".to_owned()),
         };
         let Some(profile) = &settings.profile else {
             return Err("it has no profile".to_owned());
         };
         let profile = self.library.profile(profile).map_err(|error| error.to_string())?;
         let profile = profile.with_options(&settings.options).map_err(|error| error.to_string())?;
-        let topics = SensorTopics::new(self.gateway, &settings.name).map_err(|error| error.to_string())?;
-        let sensor = SerialSensor {
+        Ok(SerialSensor {
             name: settings.name.clone(),
-            path: path.clone(),
+            port: port.clone(),
+            line: *line,
+            unit,
             profile: Arc::new(profile),
-            topics: topics.clone(),
-        };
-        let task = tokio::spawn(serial::serve(sensor, sink, self.clock.clone())).abort_handle();
-        Ok(Running { topics, task })
+            topics: SensorTopics::new(self.gateway, &settings.name).map_err(|error| error.to_string())?,
+        })
+    }
+}
+
+/// The sensors that share a port with this one, itself among them, in the order of the configuration.
+pub(super) fn neighbours<'a>(
+    settings: &'a config::Sensor,
+    sensors: &'a [config::Sensor],
+) -> Vec<&'a config::Sensor> {
+    let Some(port) = port_of(settings) else { return vec![settings] };
+    sensors.iter().filter(|other| port_of(other).as_ref() == Some(&port)).collect()
+}
+
+/// The port of a sensor; one may have several names.
+fn port_of(settings: &config::Sensor) -> Option<PortAddress> {
+    let (Source::Serial { port, .. } | Source::Modbus { port, .. }) = &settings.source else { return None };
+    match port.path().map(std::path::Path::canonicalize) {
+        Some(Ok(path)) => Some(PortAddress::Path(path)),
+        _ => Some(port.clone()),
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::outbox::Outbox;
 use crate::broker::{ConnectionId, Input, Relay, Rights, SourceId};
 use crate::durable::{Boots, DropReason, Message, Urgency};
+use crate::mqtt::TopicFilter;
 
 /// Questions to the owner that wait: they are few, and asked by those who wait for the answer.
 const CONTROLS_WAITING: usize = 16;
@@ -53,6 +54,8 @@ pub(super) enum Control {
     Clock(Boots),
     /// Who may do what from now on.
     Rights(Rights),
+    /// What the gateway itself wants to hear, and where it goes.
+    Hear { filter: TopicFilter, to: mpsc::Sender<Message> },
     /// Is the owner alive?
     Ping(oneshot::Sender<()>),
 }
@@ -127,6 +130,21 @@ impl Entrance {
     /// When the broker has stopped.
     pub async fn change_rights(&self, rights: Rights) -> Result<(), Stopped> {
         self.control(Control::Rights(rights)).await
+    }
+
+    /// What is published to topics of this filter comes here too, from now on; at most `waiting` wait, and what finds
+    /// no room is lost.
+    ///
+    /// # Errors
+    /// When the broker has stopped.
+    pub async fn hear(
+        &self,
+        filter: TopicFilter,
+        waiting: usize,
+    ) -> Result<mpsc::Receiver<Message>, Stopped> {
+        let (to, receiver) = mpsc::channel(waiting);
+        self.control(Control::Hear { filter, to }).await?;
+        Ok(receiver)
     }
 
     /// Waits until the owner has heard this: a sign of life.

@@ -22,7 +22,7 @@ use super::timer::Timer;
 use super::{Clock, Observer};
 use crate::broker::{Broker, CloseReason, Input, Output, SourceId};
 use crate::disk::JournalStopped;
-use crate::durable::JournalHealth;
+use crate::durable::{JournalHealth, Message};
 use crate::limits::{INBOX_BATCHES, UNCOMMITTED_BYTES};
 use crate::time::Moment;
 
@@ -71,6 +71,8 @@ struct Owner {
     observer: Box<dyn Observer>,
     links: Links,
     sources: HashMap<SourceId, mpsc::UnboundedSender<Accepted>>,
+    /// Where goes what the gateway itself wants to hear.
+    inside: Option<mpsc::Sender<Message>>,
     outputs: Vec<Output>,
     timer: Timer,
     waiting: Waiting,
@@ -112,6 +114,7 @@ pub fn start(parts: OwnerParts) -> (OwnerHandle, AbortHandle) {
         observer,
         links: Links::default(),
         sources: HashMap::new(),
+        inside: None,
         outputs,
         timer: Timer::default(),
         waiting,
@@ -195,6 +198,10 @@ impl Owner {
             }
             Control::Clock(boots) => self.broker.learn_clock(boots),
             Control::Rights(rights) => self.handle((self.clock)(), Input::Rights(rights)),
+            Control::Hear { filter, to } => {
+                self.broker.hear_inside(filter);
+                self.inside = Some(to);
+            }
             Control::Ping(answer) => {
                 // Who asked may have lost patience.
                 let _ = answer.send(());
@@ -260,6 +267,11 @@ impl Owner {
                         && answers.send(Accepted { token, outcome }).is_err()
                     {
                         self.sources.remove(&source);
+                    }
+                }
+                Output::Inside(message) => {
+                    if self.inside.as_ref().is_some_and(|inside| inside.try_send(*message).is_err()) {
+                        tracing::warn!("too many commands wait, or nobody takes them: one is lost");
                     }
                 }
                 Output::Event(event) => self.observer.event(event),

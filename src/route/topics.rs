@@ -16,6 +16,8 @@ pub struct SensorTopics {
     pub availability: TopicName,
     /// Commands down to the sensor.
     pub set: TopicName,
+    /// What became of them.
+    pub result: TopicName,
 }
 
 /// A name that cannot stand in a topic.
@@ -36,7 +38,12 @@ impl SensorTopics {
             let text = format!("tidegate/{gateway}/{sensor}/{leaf}");
             TopicName::parse(text).map_err(|source| RouteError { name: gateway.to_owned(), source })
         };
-        Ok(SensorTopics { state: topic("state")?, availability: topic("availability")?, set: topic("set")? })
+        Ok(SensorTopics {
+            state: topic("state")?,
+            availability: topic("availability")?,
+            set: topic("set")?,
+            result: topic("result")?,
+        })
     }
 
     /// A reading as a message: QoS 1, not retained.
@@ -48,6 +55,19 @@ impl SensorTopics {
             retain: false,
             accepted_at: reading.taken_at,
             body: MessageBody::Reading(Box::new(reading)),
+        }
+    }
+
+    /// What became of a command, as a message: QoS 1, not retained; `{"name": ..., "error": null or a sentence}`.
+    #[must_use]
+    pub fn result_of(&self, name: &str, error: Option<&str>, now: Moment) -> Message {
+        let payload = serde_json::json!({ "name": name, "error": error }).to_string();
+        Message {
+            topic: self.result.clone(),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            accepted_at: now,
+            body: MessageBody::Publish { payload: payload.into(), properties: None },
         }
     }
 

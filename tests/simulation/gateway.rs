@@ -244,7 +244,7 @@ impl Gateway {
                 broker::Output::Event(broker::Event::Dropped { count, reason }) => {
                     out.push(Effect::Dropped { count, reason });
                 }
-                broker::Output::Event(_) => {}
+                broker::Output::Inside(_) | broker::Output::Event(_) => {}
             }
         }
         self.append(now, Writer::BROKER, &mut records);

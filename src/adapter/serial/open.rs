@@ -2,24 +2,135 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use tokio_serial::{DataBits, ErrorKind, SerialPortBuilderExt, SerialStream, StopBits};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_serial::{
+    DataBits, ErrorKind, FlowControl, SerialPort as _, SerialPortBuilderExt, SerialStream, StopBits,
+};
 
+use super::PortAddress;
+use super::mbap::Mbap;
+use super::telnet::Telnet;
+use super::wire::{Translation, Wire};
 use crate::device::{Parity, SerialSettings};
 
-/// Opens a port for this process alone.
+/// How long a connection may take.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How a port is opened, beside its speed and format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineOptions {
+    /// Who tells whom to wait.
+    pub flow: Flow,
+    /// Whether no other program may open it meanwhile.
+    pub exclusive: bool,
+    /// The line DTR once it is open; `None`: as the driver has it.
+    pub dtr: Option<bool>,
+    /// The line RTS once it is open.
+    pub rts: Option<bool>,
+    /// Whether the kernel turns the direction of RS-485.
+    pub rs485: bool,
+    /// Whether bytes are handed on at once, where an adapter collects them (FTDI: 16 ms).
+    pub low_latency: bool,
+}
+
+/// Who tells whom to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flow {
+    /// Nobody.
+    #[default]
+    None,
+    /// RTS and CTS.
+    Hardware,
+    /// XON and XOFF.
+    Software,
+}
+
+impl Default for LineOptions {
+    fn default() -> LineOptions {
+        LineOptions {
+            flow: Flow::None,
+            exclusive: true,
+            dtr: None,
+            rts: None,
+            rs485: false,
+            low_latency: true,
+        }
+    }
+}
+
+/// Opens a port.
 ///
 /// The error is a sentence for a person. Opening may block for as long as a driver likes: it has a thread of its
 /// own.
-pub(super) async fn open(path: &Path, settings: SerialSettings) -> Result<SerialStream, String> {
-    let owned = path.to_owned();
-    let opened = tokio::task::spawn_blocking(move || open_now(&owned, settings)).await;
-    opened.map_err(|_| "opening the port panicked".to_owned())?.map_err(|error| help(path, &error))
+pub(super) async fn open(
+    address: &PortAddress,
+    settings: SerialSettings,
+    options: LineOptions,
+    is_modbus: bool,
+) -> Result<Wire, String> {
+    match address {
+        PortAddress::Path(_) | PortAddress::Usb { .. } => {
+            let path = address.resolve(Path::new("/"))?;
+            let owned = path.clone();
+            let opened = tokio::task::spawn_blocking(move || open_now(&owned, settings, options)).await;
+            let opened = opened.map_err(|_| "opening the port panicked".to_owned())?;
+            opened.map(Wire::serial).map_err(|error| help(&path, &error))
+        }
+        PortAddress::Tcp { host } => {
+            let translation = if is_modbus { Translation::Mbap(Mbap::default()) } else { Translation::None };
+            Ok(Wire::tcp(connect(address, host, &[]).await?, translation))
+        }
+        PortAddress::RtuOverTcp { host } => {
+            Ok(Wire::tcp(connect(address, host, &[]).await?, Translation::None))
+        }
+        PortAddress::Rfc2217 { host } => {
+            let stream = connect(address, host, &Telnet::greeting(settings)).await?;
+            Ok(Wire::tcp(stream, Translation::Telnet(Box::default())))
+        }
+    }
 }
 
-fn open_now(path: &Path, settings: SerialSettings) -> tokio_serial::Result<SerialStream> {
+async fn connect(address: &PortAddress, host: &str, greeting: &[u8]) -> Result<TcpStream, String> {
+    let connected = async {
+        let mut stream = TcpStream::connect(host).await?;
+        stream.set_nodelay(true)?;
+        // A converter that lost its power says nothing: the kernel finds out.
+        let keep_alive = socket2::TcpKeepalive::new()
+            .with_time(Duration::from_secs(15))
+            .with_interval(Duration::from_secs(5))
+            .with_retries(3);
+        socket2::SockRef::from(&stream).set_tcp_keepalive(&keep_alive)?;
+        stream.write_all(greeting).await?;
+        Ok::<_, io::Error>(stream)
+    };
+    match timeout(CONNECT_DEADLINE, connected).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(match error.kind() {
+            io::ErrorKind::ConnectionRefused => {
+                format!(
+                    "{address}: nothing listens there; is it the right port, and is nobody else connected?"
+                )
+            }
+            _ => format!("{address} cannot be reached: {error}"),
+        }),
+        Err(_) => Err(format!("{address} does not answer; is it on, and is a firewall in between?")),
+    }
+}
+
+fn open_now(
+    path: &Path,
+    settings: SerialSettings,
+    options: LineOptions,
+) -> tokio_serial::Result<SerialStream> {
     let format = settings.format;
-    tokio_serial::new(path.to_string_lossy(), settings.baud)
+    if options.rs485 {
+        turn_direction(path)?;
+    }
+    let mut builder = tokio_serial::new(path.to_string_lossy(), settings.baud)
         .data_bits(match format.data_bits {
             5 => DataBits::Five,
             6 => DataBits::Six,
@@ -32,7 +143,53 @@ fn open_now(path: &Path, settings: SerialSettings) -> tokio_serial::Result<Seria
             Parity::Odd => tokio_serial::Parity::Odd,
         })
         .stop_bits(if format.stop_bits == 2 { StopBits::Two } else { StopBits::One })
-        .open_native_async()
+        .flow_control(match options.flow {
+            Flow::None => FlowControl::None,
+            Flow::Hardware => FlowControl::Hardware,
+            Flow::Software => FlowControl::Software,
+        });
+    if let Some(dtr) = options.dtr {
+        builder = builder.dtr_on_open(dtr);
+    }
+    let mut port = builder.open_native_async()?;
+    if !options.exclusive {
+        port.set_exclusive(false)?;
+    }
+    if let Some(rts) = options.rts {
+        port.write_request_to_send(rts)?;
+    }
+    if options.low_latency {
+        hurry(path);
+    }
+    Ok(port)
+}
+
+/// Lets the kernel drive RTS while it sends. Said before the port is opened for good: the driver keeps it.
+fn turn_direction(path: &Path) -> tokio_serial::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let flags = rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or(0);
+    let file = std::fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    let config = serial2::rs4xx::Rs485Config::new();
+    serial2::SerialPort::from(std::os::fd::OwnedFd::from(file)).set_rs4xx_mode(config).map_err(|error| {
+        let message = format!("its driver does not turn the direction of RS-485 ({error}): rs485 = false");
+        tokio_serial::Error::new(ErrorKind::InvalidInput, message)
+    })
+}
+
+/// FTDI adapters keep bytes for 16 ms unless told otherwise. Whoever may not tell them lives with it.
+fn hurry(path: &Path) {
+    let device = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if let Some(name) = device.file_name() {
+        let timer = Path::new("/sys/class/tty").join(name).join("device/latency_timer");
+        if timer.exists() && std::fs::write(&timer, "1").is_err() {
+            tracing::debug!(
+                "{} cannot be set: bytes may wait 16 ms; hardware/udev has a rule",
+                timer.display()
+            );
+        }
+    }
 }
 
 /// What is wrong, and what to do.

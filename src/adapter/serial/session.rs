@@ -1,25 +1,24 @@
-//! One open port: reads it, asks the sensor what it must be asked, and notices when it is gone.
+//! One open port: reads it, writes what is due, and notices when it is gone.
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{sleep, timeout};
-use tokio_serial::SerialStream;
+use tokio::time::sleep;
 
-use super::Port;
-use crate::device::{Found, Listener, PollAction, PollPlan, ProblemKind};
-use crate::reading::Reading;
+use super::ears::Ears;
+use super::units::Units;
+use super::wire::Wire;
+use super::{Line, SetCommand};
+use crate::device::{GoOn, SerialSettings};
 use crate::time::Instant;
 
 /// Bytes read at once: what a port brings at 921600 baud in some 40 ms.
 const READ_BYTES: usize = 4096;
-/// A request of some bytes that is not written by then is written to nobody.
-const WRITE_DEADLINE: Duration = Duration::from_secs(2);
 /// How soon a full inbox is tried again.
 const FLUSH_AGAIN: Duration = Duration::from_millis(200);
+/// How long a meter may take to be ready for its acknowledgement (IEC 62056-21, 6.5.1: at least 200 ms).
+const REACTION: Duration = Duration::from_millis(300);
 
 /// Why a port is not open any more.
 #[derive(Debug)]
@@ -35,143 +34,150 @@ impl fmt::Display for Lost {
     }
 }
 
+/// What is to be done with the port.
+#[derive(Debug, Default)]
+pub(super) struct Doing {
+    /// Write these.
+    pub(super) write: Vec<u8>,
+    /// Tell the meter how to go on, and follow it.
+    pub(super) go_on: Option<GoOn>,
+    /// Back to the line's own speed.
+    pub(super) reset: bool,
+}
+
+/// Who speaks on the line.
+pub(super) enum Talk {
+    /// Devices that speak by themselves, or answer a request of their own.
+    Ears(Ears),
+    /// The units of a Modbus line.
+    Units(Units),
+}
+
 /// What happens first.
 enum Next {
     Read(io::Result<usize>),
+    Command(SetCommand),
     Timeout,
 }
 
-impl Port {
-    /// Listens until the port is gone.
-    pub(super) async fn session(&mut self, stream: SerialStream) -> Lost {
+impl Line {
+    /// Serves the line until the port is gone.
+    pub(super) async fn session(&mut self, mut wire: Wire) -> Lost {
         let now = self.clock.monotonic();
-        let mut session = Session {
-            stream,
-            listener: Listener::new(Arc::clone(&self.sensor.profile)),
-            polls: PollPlan::new(&self.sensor.profile.polls, now),
-            last_byte: now,
-            heard: 0,
-            frames: 0,
+        for member in &mut self.members {
+            member.presence.listening(now);
+        }
+        let mut talk = if self.members.iter().any(|member| member.sensor.profile.modbus.is_some()) {
+            Talk::Units(Units::new(&self.members, self.settings.baud, now))
+        } else {
+            Talk::Ears(Ears::new(&self.members, now))
         };
-        self.presence.listening(now);
         let mut buffer = vec![0; READ_BYTES];
+        let mut heard = false;
         loop {
-            let deadline = self.next_timeout(&session);
+            let deadline = self.next_timeout(&talk);
             let patience = deadline.map(|deadline| deadline.since(self.clock.monotonic()));
             let next = tokio::select! {
-                read = session.stream.read(&mut buffer) => Next::Read(read),
+                read = wire.read(&mut buffer) => Next::Read(read),
+                Some(command) = self.commands.recv() => Next::Command(command),
                 () = wait(patience) => Next::Timeout,
             };
             let outcome = match next {
                 // An adapter that is pulled out and a peer that closed both read as nothing.
                 Next::Read(Ok(0)) => Err(io::Error::other("unplugged")),
                 Next::Read(Ok(count)) => {
-                    self.take(&mut session, buffer.get(..count).unwrap_or_default());
-                    Ok(())
+                    heard = true;
+                    let doing = self.take(&mut talk, buffer.get(..count).unwrap_or_default());
+                    self.carry_out(&mut wire, doing).await
                 }
                 Next::Read(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
                 Next::Read(Err(error)) => Err(error),
-                Next::Timeout => self.timeout(&mut session).await,
+                Next::Command(command) => {
+                    let doing = self.command(&mut talk, command);
+                    self.carry_out(&mut wire, doing).await
+                }
+                Next::Timeout => {
+                    let doing = self.timeout(&mut talk);
+                    self.carry_out(&mut wire, doing).await
+                }
             };
-            self.sink.flush();
+            self.members.iter_mut().for_each(|member| member.sink.flush());
             if let Err(why) = outcome {
-                return Lost { why, heard: session.heard > 0 };
+                return Lost { why, heard };
             }
         }
     }
 
     /// When something is due though nothing is read.
-    fn next_timeout(&self, session: &Session) -> Option<Instant> {
-        let gap = session.listener.gap().map(|gap| session.last_byte + gap);
-        let flush = self.sink.is_waiting().then(|| self.clock.monotonic() + FLUSH_AGAIN);
-        [gap, flush, session.polls.next_timeout(), self.presence.next_timeout()].into_iter().flatten().min()
+    fn next_timeout(&self, talk: &Talk) -> Option<Instant> {
+        let talks = match talk {
+            Talk::Ears(ears) => ears.next_timeout(),
+            Talk::Units(units) => units.next_timeout(),
+        };
+        let is_waiting = self.members.iter().any(|member| member.sink.is_waiting());
+        let flush = is_waiting.then(|| self.clock.monotonic() + FLUSH_AGAIN);
+        let presence = self.members.iter().filter_map(|member| member.presence.next_timeout()).min();
+        [talks, flush, presence].into_iter().flatten().min()
     }
 
-    /// Takes bytes that came.
-    fn take(&mut self, session: &mut Session, bytes: &[u8]) {
-        session.last_byte = self.clock.monotonic();
-        session.heard += bytes.len();
-        self.sink.counters().heard(bytes.len());
-        self.interpret(session, |listener, found| listener.push(bytes, found));
-    }
-
-    /// Whatever is due.
-    async fn timeout(&mut self, session: &mut Session) -> io::Result<()> {
-        let now = self.clock.monotonic();
-        if session.listener.gap().is_some_and(|gap| now >= session.last_byte + gap) {
-            self.interpret(session, Listener::silence);
-        }
-        let gone = self.presence.timeout(now);
-        if gone.is_some() {
-            tracing::warn!(sensor = %self.sensor.name, "{}", session.silence(self));
-            self.announce(gone);
-        }
-        match session.polls.timeout(now) {
-            Some(PollAction::Send(request)) => {
-                let written = timeout(WRITE_DEADLINE, session.stream.write_all(&request)).await;
-                written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            }
-            Some(PollAction::NoAnswer) => {
-                self.sink.counters().problem(ProblemKind::NoAnswer);
-                // Half an answer is none, and must not become the beginning of the next.
-                self.interpret(session, Listener::silence);
-                Ok(())
-            }
-            None => Ok(()),
+    fn take(&mut self, talk: &mut Talk, bytes: &[u8]) -> Doing {
+        match talk {
+            Talk::Ears(ears) => ears.take(bytes, &mut self.members, &self.clock),
+            Talk::Units(units) => units.take(bytes, &mut self.members, &self.clock),
         }
     }
 
-    /// Passes on what the listener finds.
-    fn interpret(&mut self, session: &mut Session, hear: impl FnOnce(&mut Listener, &mut dyn FnMut(Found))) {
-        let taken_at = self.clock.now();
-        let Port { sensor, sink, .. } = self;
-        let mut frames = 0;
-        hear(&mut session.listener, &mut |found| match found {
-            Ok(measurements) => {
-                frames += 1;
-                let sensor_name = sensor.name.clone();
-                let reading = Reading { sensor: sensor_name, taken_at, rssi: None, measurements };
-                sink.reading(sensor.topics.state_of(reading));
+    fn timeout(&mut self, talk: &mut Talk) -> Doing {
+        match talk {
+            Talk::Ears(ears) => {
+                let settings = format!("{} {}", self.settings.baud, self.settings.format);
+                ears.timeout(&mut self.members, &self.clock, &settings)
             }
-            Err(problem) => {
-                tracing::debug!(sensor = %sensor.name, kind = problem.kind.label(), "{problem}");
-                sink.counters().problem(problem.kind);
-            }
+            Talk::Units(units) => units.timeout(&mut self.members, &self.clock),
+        }
+    }
+
+    /// What somebody wants to be set.
+    fn command(&mut self, talk: &mut Talk, command: SetCommand) -> Doing {
+        let place = self.members.iter().position(|member| member.sensor.name == command.sensor);
+        let Some((place, member)) = place.and_then(|place| Some((place, self.members.get_mut(place)?)))
+        else {
+            return Doing::default();
+        };
+        let order = match member.sensor.profile.command(&command.name) {
+            Some(known) => known.order(&command.value),
+            None => Err(format!("a {} has no such command", member.sensor.profile.id)),
+        };
+        let outcome = order.and_then(|order| match talk {
+            Talk::Ears(ears) => ears.command(&order),
+            Talk::Units(units) => units.command(place, &command.name, &order).map(|()| None),
         });
-        if frames > 0 {
-            session.frames += frames;
-            session.polls.answered();
-            let change = self.presence.heard(taken_at.monotonic);
-            if change.is_some() {
-                tracing::info!(sensor = %self.sensor.name, "sensor online");
+        match outcome {
+            Ok(None) => Doing::default(),
+            Ok(Some(write)) => {
+                member.result(&command.name, None, &self.clock);
+                Doing { write, ..Doing::default() }
             }
-            self.announce(change);
+            Err(error) => {
+                member.result(&command.name, Some(&error), &self.clock);
+                Doing::default()
+            }
         }
     }
-}
 
-/// What is known of an open port.
-struct Session {
-    stream: SerialStream,
-    listener: Listener,
-    polls: PollPlan,
-    last_byte: Instant,
-    heard: usize,
-    frames: u64,
-}
-
-impl Session {
-    /// Why nothing came, as far as one can tell.
-    fn silence(&self, port: &Port) -> String {
-        let profile = &port.sensor.profile.id;
-        match (self.heard, self.frames) {
-            (0, 0) => "sensor offline: nothing is heard from it; is it wired and powered?".to_owned(),
-            (heard, 0) => format!(
-                "sensor offline: {heard} bytes came, and no frame among them; is it a {profile} that speaks at {}?",
-                port.settings()
-            ),
-            _ => "sensor offline: silent for three of its longest intervals".to_owned(),
+    async fn carry_out(&mut self, wire: &mut Wire, doing: Doing) -> io::Result<()> {
+        if doing.reset {
+            wire.set(self.settings).await?;
         }
+        if !doing.write.is_empty() {
+            wire.write(&doing.write).await?;
+        }
+        if let Some(GoOn { acknowledge, baud }) = doing.go_on {
+            sleep(REACTION).await;
+            wire.write(&acknowledge).await?;
+            wire.set(SerialSettings { baud, ..self.settings }).await?;
+        }
+        Ok(())
     }
 }
 

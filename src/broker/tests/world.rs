@@ -172,6 +172,7 @@ impl World {
                     self.journal.waiting.push((consumer, after, max_messages));
                 }
                 Output::Accepted { token, outcome, .. } => self.accepted.push((token, outcome)),
+                Output::Inside(_) => {}
                 Output::Event(event) => self.events.push(event),
             }
         }

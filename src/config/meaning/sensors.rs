@@ -1,7 +1,8 @@
 //! Sensors together: one way to reach each, one master per port, a profile that exists.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::adapter::serial::PortAddress;
 use crate::config::Folder;
 use crate::config::profiles::Profiles;
 use crate::config::report::Problem;
@@ -14,8 +15,8 @@ use super::missing;
 const WAYS: [&str; 3] = ["serial", "modbus", "ble"];
 
 /// Keys that make sense with some of the ways only.
-const BELONGS: [(&str, &[&str]); 10] = [
-    ("unit", &["modbus"]),
+const BELONGS: [(&str, &[&str]); 16] = [
+    ("unit", &["serial", "modbus"]),
     ("key", &["ble"]),
     ("baud", &["serial", "modbus"]),
     ("format", &["serial", "modbus"]),
@@ -25,6 +26,12 @@ const BELONGS: [(&str, &[&str]); 10] = [
     ("map", &["serial"]),
     ("pattern", &["serial"]),
     ("eep", &["serial"]),
+    ("flow", &["serial", "modbus"]),
+    ("exclusive", &["serial", "modbus"]),
+    ("dtr", &["serial", "modbus"]),
+    ("rts", &["serial", "modbus"]),
+    ("rs485", &["serial", "modbus"]),
+    ("low_latency", &["serial", "modbus"]),
 ];
 
 pub(super) fn check(root: &Table, folder: &Folder, profiles: &Profiles, problems: &mut Vec<Problem>) {
@@ -55,9 +62,6 @@ fn check_way(sensor: &Section<'_>, problems: &mut Vec<Problem>) {
                     problems.push(Problem::error(sensor.path_of(key), sensor.place_of(key), message));
                 }
             }
-            if *way == "modbus" && sensor.node("unit").is_none() {
-                problems.push(missing(sensor, "unit", "the sensor's number on the Modbus line, 1 to 247"));
-            }
         }
         [first, second, ..] => {
             let message =
@@ -84,13 +88,14 @@ fn check_profile(sensor: &Section<'_>, profiles: &Profiles, problems: &mut Vec<P
 /// Names such as ttyUSB0 are given in the order in which adapters are found: they swap.
 fn check_port_name(sensor: &Section<'_>, folder: &Folder, problems: &mut Vec<Problem>) {
     for way in ["serial", "modbus"] {
-        let Some(path) = sensor.path(way, folder.path()) else { continue };
+        let Some(port) = sensor.port(way, folder.path()) else { continue };
+        let Some(path) = port.path() else { continue };
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let swaps = name.starts_with("ttyUSB") || name.starts_with("ttyACM");
         let in_dev = path.parent() == Some(Path::new("/dev"));
         if in_dev && swaps {
             let message = format!("{name} may be another device after a restart or a replug");
-            let by_id = match crate::config::ports::by_id(&path) {
+            let by_id = match crate::config::ports::by_id(path) {
                 Some(stable) => format!("its lasting name is {}", stable.display()),
                 None => "use its name in /dev/serial/by-id; `tidegate scan` shows it".to_owned(),
             };
@@ -107,15 +112,19 @@ fn check_port_name(sensor: &Section<'_>, folder: &Folder, problems: &mut Vec<Pro
 
 /// A port has one owner, or is a Modbus line on which all agree.
 fn check_ports(sensors: &[Section<'_>], folder: &Folder, problems: &mut Vec<Problem>) {
-    let mut seen: Vec<(PathBuf, &'static str, &Section<'_>)> = Vec::new();
+    let mut seen: Vec<(PortAddress, &'static str, &Section<'_>)> = Vec::new();
     for sensor in sensors {
         for way in ["serial", "modbus"] {
-            let Some(path) = sensor.path(way, folder.path()) else { continue };
-            let path = path.canonicalize().unwrap_or(path);
-            for (_, other_way, other) in seen.iter().filter(|(other, _, _)| *other == path) {
+            let Some(port) = sensor.port(way, folder.path()) else { continue };
+            // One port may have several names.
+            let port = match port.path().map(Path::canonicalize) {
+                Some(Ok(path)) => PortAddress::Path(path),
+                _ => port,
+            };
+            for (_, other_way, other) in seen.iter().filter(|(other, _, _)| *other == port) {
                 problems.extend(check_pair(other, other_way, sensor, way));
             }
-            seen.push((path, way, sensor));
+            seen.push((port, way, sensor));
         }
     }
 }
@@ -126,7 +135,9 @@ fn check_pair(
     second: &Section<'_>,
     second_way: &str,
 ) -> Option<Problem> {
-    if first_way != "modbus" || second_way != "modbus" {
+    let is_one_kind = first.text("profile").is_some() && first.text("profile") == second.text("profile");
+    let both_listen = is_one_kind && (first_way, second_way) == ("serial", "serial");
+    if !both_listen && (first_way != "modbus" || second_way != "modbus") {
         let speeds = (first.number::<u32>("baud"), second.number::<u32>("baud"));
         let different = matches!(speeds, (Some(one), Some(other)) if one != other);
         let message = if different {
@@ -136,10 +147,10 @@ fn check_pair(
         };
         let problem = Problem::error(second.path_of(second_way), second.place_of(second_way), message)
             .also(&first.place_of(first_way), "the first")
-            .help("a serial port belongs to one sensor; only Modbus lines are shared");
+            .help("a serial port belongs to one sensor, or to several of one profile; Modbus lines are shared by all");
         return Some(problem);
     }
-    for key in ["baud", "format"] {
+    for key in ["baud", "format", "flow", "exclusive", "dtr", "rts", "rs485", "low_latency"] {
         let (one, other) = (first.node(key), second.node(key));
         let differs = |one: &crate::config::tree::Node, other: &crate::config::tree::Node| {
             format!("{:?}", one.value) != format!("{:?}", other.value)
@@ -151,6 +162,9 @@ fn check_pair(
             let problem = Problem::error(second.path_of(key), other.place.clone(), message);
             return Some(problem.also(&one.place, "there"));
         }
+    }
+    if both_listen {
+        return None;
     }
     let unit = second.number::<u8>("unit").filter(|unit| first.number("unit") == Some(*unit))?;
     let message = format!("sensors `{}` and `{}` are both unit {unit} of one line", first.name, second.name);

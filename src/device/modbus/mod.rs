@@ -68,7 +68,7 @@ impl Request {
             count: u16::from_be_bytes([*high, *low]),
             data,
         };
-        (crc(content)? == *said).then_some(request)
+        (crc(content) == *said).then_some(request)
     }
 
     /// As it is sent.
@@ -76,8 +76,7 @@ impl Request {
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.pdu();
         bytes.insert(0, self.unit);
-        let crc = crc(&bytes).unwrap_or_default();
-        bytes.extend(crc);
+        bytes.extend(crc(&bytes));
         bytes
     }
 
@@ -143,7 +142,7 @@ impl Request {
         let Some((content, said)) = pending.get(..length).and_then(<[u8]>::split_last_chunk::<2>) else {
             return Verdict::Incomplete;
         };
-        if crc(content) != Some(*said) {
+        if crc(content) != *said {
             let detail = format!("an answer of unit {} is damaged: its CRC does not hold", self.unit);
             return Verdict::Broken(1, Problem::new(ProblemKind::Checksum, detail));
         }
@@ -165,7 +164,7 @@ impl Request {
         let Some((content, said)) = pending.get(..5).and_then(<[u8]>::split_last_chunk::<2>) else {
             return Verdict::Incomplete;
         };
-        if crc(content) != Some(*said) {
+        if crc(content) != *said {
             return Verdict::Garbage(1);
         }
         Verdict::Broken(5, self.refused(content.get(2).copied().unwrap_or(0)))
@@ -184,9 +183,10 @@ impl Request {
     }
 }
 
-/// The CRC of `bytes` as it is sent, the low byte first.
-fn crc(bytes: &[u8]) -> Option<[u8; 2]> {
-    ChecksumKind::parse("crc16-modbus").map(|kind| kind.of(bytes).to_le_bytes())
+/// The CRC of `bytes` as it is sent, the low byte first (MODBUS over Serial Line 1.02, 6.2.2).
+#[must_use]
+pub fn crc(bytes: &[u8]) -> [u8; 2] {
+    ChecksumKind::parse("crc16-modbus").map_or([0; 2], |kind| kind.of(bytes).to_le_bytes())
 }
 
 /// The names of the standard (7).

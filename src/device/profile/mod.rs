@@ -32,6 +32,7 @@ use super::command::Command;
 use super::decoder::Decoder;
 use super::framer::Framing;
 use super::modbus::Request;
+use super::protocol::Protocol;
 use crate::reading::Value;
 
 /// What is known of one kind of device.
@@ -64,6 +65,18 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// Whether the device says first how fast it goes on, when it is asked (IEC 62056-21, modes B and C).
+    #[must_use]
+    pub fn signs_on(&self) -> bool {
+        self.framing.protocol == Some(Protocol::Iec62056) && !self.polls.is_empty()
+    }
+
+    /// The command of that name.
+    #[must_use]
+    pub fn command(&self, name: &str) -> Option<&Command> {
+        self.commands.iter().find(|command| command.name == name)
+    }
+
     /// Reads a profile; `id` is the name of its file without `.toml`, `file` is named in errors.
     ///
     /// # Errors

@@ -272,7 +272,7 @@ mod tests {
         let told = to.measurements.iter().map(|one| match &one.value {
             Value::Number(number) => format!("{}={number}", one.name.as_str()),
             Value::Text(text) => format!("{}={text}", one.name.as_str()),
-            Value::Switch(on) => format!("{}={on}", one.name.as_str()),
+            other => format!("{}={other:?}", one.name.as_str()),
         });
         told.chain(to.problems.iter().map(|problem| problem.kind.label().to_owned())).collect()
     }

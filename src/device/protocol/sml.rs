@@ -45,7 +45,7 @@ pub(super) fn inspect(pending: &[u8], plain: &mut Vec<u8>) -> Verdict {
                 plain.extend(ESCAPE);
                 escape + 8
             }
-            (0x1A, 0..=3, _, _) => {
+            (0x1A, 0..=8, _, _) => {
                 let said = u16::from_le_bytes([*low, *high]);
                 let guarded = pending.get(..escape + 6).unwrap_or_default();
                 plain.truncate(plain.len().saturating_sub(usize::from(*fill)));
