@@ -102,7 +102,7 @@ fn a_line_that_cannot_be_read_gives_its_error_and_stops_nothing() {
     let kinds: Vec<&str> = answers.iter().filter_map(|answer| answer["errors"][0]["kind"].as_str()).collect();
     assert_eq!(
         kinds,
-        ["input", "input", "input", "input", "profile", "options", "options", "unsupported", "input"]
+        ["input", "input", "input", "input", "profile", "options", "options", "truncated", "input"]
     );
     let unknown = answers[4]["errors"][0]["detail"].as_str().unwrap();
     assert!(unknown.contains("did you mean \"nova-sds011\"?"), "{unknown}");

@@ -13,7 +13,7 @@ use super::terminal::{complain, say};
 use crate::adapter::ble::Written;
 use crate::adapter::profiles;
 use crate::device::ble::{self, Memory};
-use crate::device::{Found, Library, Listener, Measurements, Options, Profile, Request, hex};
+use crate::device::{Found, Library, Listener, Measurements, Options, ProblemKind, Profile, Request, hex};
 use crate::route::render_value;
 
 #[derive(Debug, clap::Args)]
@@ -141,6 +141,7 @@ impl VectorDecoder<'_> {
             Err(problem) => answer.error(problem.kind.label(), problem.to_string()),
         };
         let mut listener = Listener::new(Arc::new(profile));
+        let was_asked = request.is_some();
         if let Some(request) = request {
             listener.ask(request);
         }
@@ -148,6 +149,9 @@ impl VectorDecoder<'_> {
             listener.push(piece, &mut take);
         }
         listener.silence(&mut take);
+        if was_asked && listener.frames() == 0 && answer.errors.is_empty() {
+            answer.error(ProblemKind::NoAnswer.label(), "nothing in the stream answers the request");
+        }
         Ok(())
     }
 

@@ -54,7 +54,7 @@ impl SignOn {
     }
 }
 
-/// `/XXXB...`: three letters of the maker, then the speed; inner `None`: the meter goes on as it is (mode A).
+/// `/MMMB...`: three letters of the maker, then the speed; inner `None`: the meter goes on as it is (mode A).
 fn go_on(line: &[u8]) -> Option<Option<GoOn>> {
     let [b'/', a, b, c, speed, ..] = line else { return None };
     if ![a, b, c].iter().all(|letter| letter.is_ascii_alphabetic()) {

@@ -272,7 +272,9 @@ def main():
             # One bit wrong, then the frame whole: the package would refuse the first, and so must we.
             stream = damaged(rng, stream, guarded) + stream
         elif number % 5 == 3:
-            stream = bytes(rng.randrange(1, 0x20) for _ in range(rng.randrange(6))) + stream
+            # Where nothing but an end tells frames apart, garbage has one too.
+            end = b"" if guarded else stream[-1:]
+            stream = bytes(rng.randrange(1, 0x20) for _ in range(rng.randrange(6))) + end + stream
         print(json.dumps(row(number, sensor, stream, expect, request)))
     if "--time" in sys.argv:
         start = time.process_time()

@@ -217,8 +217,11 @@ impl Master {
     fn take_read(&mut self, unit: usize, at: usize, now: Instant) -> Option<(Request, Duration)> {
         let unit = self.units.get_mut(unit)?;
         let (read, due) = unit.reads.get_mut(at)?;
-        let next = *due + read.interval;
-        *due = if next > now { next } else { now + read.interval };
+        // What is asked again keeps the beat that it had.
+        if unit.missed != Some(at) || *due <= now {
+            let next = *due + read.interval;
+            *due = if next > now { next } else { now + read.interval };
+        }
         Some((read.request.to_unit(unit.number), read.timeout))
     }
 

@@ -30,21 +30,7 @@ pub(super) fn compile(frame: &Spanned<schema::Frame>, mistakes: &mut Mistakes<'_
         Some(stuffing) => vec![stuffing.end()],
         None => optional_bytes(frame.end.as_ref(), mistakes)?,
     };
-    let length = match (&frame.length, &frame.length_field) {
-        (Some(length), None) => LengthRule::Fixed(*length.get_ref()),
-        (None, Some(field)) => LengthRule::Field(length_field(field.get_ref(), mistakes)?),
-        (None, None) if frame.until_silence => LengthRule::UntilSilence,
-        (None, None) if !end.is_empty() => LengthRule::UntilEnd,
-        (Some(_), Some(field)) => {
-            mistakes.add(field.span(), "a frame has either a length or a length_field", None);
-            return None;
-        }
-        (None, None) => {
-            let hint = "length = 10, length_field = { ... }, or end = \"0A\" for lines".to_owned();
-            mistakes.add(span, "nothing says where a frame ends", Some(hint));
-            return None;
-        }
-    };
+    let length = length_rule(frame, !end.is_empty(), span.clone(), mistakes)?;
     let checksum = match &frame.checksum {
         Some(checksum) => Some(self::checksum(checksum.get_ref(), mistakes)?),
         None => None,
@@ -63,16 +49,7 @@ pub(super) fn compile(frame: &Spanned<schema::Frame>, mistakes: &mut Mistakes<'_
         None if is_line => None,
         None => Some(GAP),
     };
-    let trailer = frame.trailer.as_ref().map_or(0, |trailer| *trailer.get_ref());
-    if let Some(written) = &frame.trailer
-        && (is_line || end.is_empty() || trailer > 16)
-    {
-        mistakes.add(
-            written.span(),
-            "a trailer of at most 16 bytes follows the end of a frame that has a start",
-            None,
-        );
-    }
+    let trailer = trailer(frame, is_line || end.is_empty(), mistakes);
     if frame.restart && start.is_empty() {
         mistakes.add(span, "a frame without a start cannot begin anew", None);
     }
@@ -93,6 +70,41 @@ pub(super) fn compile(frame: &Spanned<schema::Frame>, mistakes: &mut Mistakes<'_
         gap,
     };
     fits(&framing, frame, mistakes).then_some(framing)
+}
+
+/// Where a frame ends.
+fn length_rule(
+    frame: &schema::Frame,
+    has_end: bool,
+    span: std::ops::Range<usize>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<LengthRule> {
+    match (&frame.length, &frame.length_field) {
+        (Some(length), None) => Some(LengthRule::Fixed(*length.get_ref())),
+        (None, Some(field)) => length_field(field.get_ref(), mistakes).map(LengthRule::Field),
+        (None, None) if frame.until_silence => Some(LengthRule::UntilSilence),
+        (None, None) if has_end => Some(LengthRule::UntilEnd),
+        (Some(_), Some(field)) => {
+            mistakes.add(field.span(), "a frame has either a length or a length_field", None);
+            None
+        }
+        (None, None) => {
+            let hint = "length = 10, length_field = { ... }, or end = \"0A\" for lines".to_owned();
+            mistakes.add(span, "nothing says where a frame ends", Some(hint));
+            None
+        }
+    }
+}
+
+/// Bytes behind the closing ones.
+fn trailer(frame: &schema::Frame, has_no_place: bool, mistakes: &mut Mistakes<'_>) -> usize {
+    let Some(written) = &frame.trailer else { return 0 };
+    let trailer = *written.get_ref();
+    if has_no_place || trailer > 16 {
+        let message = "a trailer of at most 16 bytes follows the end of a frame that has a start";
+        mistakes.add(written.span(), message, None);
+    }
+    trailer
 }
 
 /// A protocol needs nothing else, but may be slower than others.

@@ -1,7 +1,7 @@
 //! Meters that send text: IEC 62056-21 (optical heads, all modes that only listen) and the P1 port of DSMR 2 to 5.
 //!
 //! ```text
-//! telegram = "/" XXX B identification CR LF [STX] lines "!" [CRC] CR LF [ETX BCC]
+//! telegram = "/" MMM B identification CR LF [STX] lines "!" [CRC] CR LF [ETX BCC]
 //! line     = code "(" value ["*" unit] ")" { "(" ... ")" } CR LF
 //! ```
 //!
