@@ -66,7 +66,8 @@ impl Served {
         let mut sensors = Vec::new();
         for one in wanted {
             let name = SensorName::parse(one.name).unwrap();
-            let profile = Library::shipped().profile(one.profile).unwrap().with_options(&one.options).unwrap();
+            let profile =
+                Library::shipped().profile(one.profile).unwrap().with_options(&one.options).unwrap();
             let topics = SensorTopics::new("g", &name).unwrap();
             let sensor = SerialSensor {
                 name,
@@ -87,7 +88,8 @@ impl Served {
     async fn next(&mut self, end: &str) -> Map<String, Value> {
         loop {
             while self.waiting.is_empty() {
-                let batch = tokio::time::timeout(DEADLINE, self.inbox.recv()).await.expect("nothing is published");
+                let batch =
+                    tokio::time::timeout(DEADLINE, self.inbox.recv()).await.expect("nothing is published");
                 self.waiting.extend(batch.unwrap());
             }
             let publication = self.waiting.pop_front().unwrap();
@@ -165,7 +167,10 @@ async fn modbus_units_share_a_port_are_read_and_set_and_say_what_became_of_it() 
     let mut served = Served::new(&port, vec![unit("one", 1), unit("two", 2), unit("three", 3)]);
     for (name, temperature) in [("one", 20.1), ("two", 20.2), ("one", 20.1)] {
         let state = served.next(&format!("{name}/state")).await;
-        assert_eq!((state["temperature"].as_f64(), state["humidity"].as_f64()), (Some(temperature), Some(40.0)));
+        assert_eq!(
+            (state["temperature"].as_f64(), state["humidity"].as_f64()),
+            (Some(temperature), Some(40.0))
+        );
     }
     served.set("one", "temperature_correction", json!(-1.5)).await;
     assert_eq!(served.next("one/result").await["error"], Value::Null);
@@ -187,7 +192,10 @@ async fn several_sensors_of_one_port_each_hear_what_is_theirs() {
     let folder = tempfile::tempdir().unwrap();
     let (pty, port) = plugged_in(folder.path());
     let sender = |name, sender: &str| Wanted {
-        options: Options { eep: Some([(sender.to_owned(), "A5-02-05".to_owned())].into()), ..Options::default() },
+        options: Options {
+            eep: Some([(sender.to_owned(), "A5-02-05".to_owned())].into()),
+            ..Options::default()
+        },
         ..wanted(name, "enocean-esp3")
     };
     let mut served = Served::new(&port, vec![sender("a", "0181b7ee"), sender("b", "0181b7ef")]);
@@ -227,7 +235,8 @@ async fn rfc_2217_sets_the_line_and_passes_every_byte() {
     let mut frame = hex("AA C0 FF 00 3A 0A A1 60").unwrap();
     frame.push(frame[2..].iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)));
     frame.push(0xAB);
-    let escaped: Vec<u8> = frame.iter().flat_map(|byte| vec![*byte; if *byte == 255 { 2 } else { 1 }]).collect();
+    let escaped: Vec<u8> =
+        frame.iter().flat_map(|byte| vec![*byte; if *byte == 255 { 2 } else { 1 }]).collect();
     other_end.write_all(&[255, 251, 44, 255, 253, 0]).await.unwrap();
     other_end.write_all(&escaped).await.unwrap();
     assert_eq!(served.next("state").await["pm25"], json!(25.5));
@@ -304,7 +313,10 @@ async fn ten_devices_at_real_rates_miss_nothing_while_one_comes_and_goes_each_se
             _ => (Kind::JsonLines, 100),
         };
         let options = Options { interval_ms: kind.request().map(|_| 1000), ..Options::default() };
-        let served = Served::new(port(index).to_str().unwrap(), vec![Wanted { options, ..wanted("s", kind.profile()) }]);
+        let served = Served::new(
+            port(index).to_str().unwrap(),
+            vec![Wanted { options, ..wanted("s", kind.profile()) }],
+        );
         let sensor = Simulated::start(kind, &port(index), 0, Duration::from_millis(every)).unwrap();
         devices.push((served, sensor));
     }

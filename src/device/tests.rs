@@ -494,11 +494,12 @@ fn one_wrong_bit_gives_no_wrong_reading_and_costs_nothing_behind_it() {
     let library = Library::shipped();
     for id in library.names().filter(|id| !UNGUARDED.contains(id) && *id != "sartorius-sbi") {
         let plain = library.profile(id).unwrap();
-        // Telegrams of old that nothing guards stand among the captures.
+        // Telegrams of old that nothing guards stand among the captures, and lines that a wrong bit would mend.
         let is_guarded = |capture: &&Capture| {
             !capture.gives.is_empty()
                 && !capture.source.contains("version 2.2")
                 && !capture.source.contains("mode D")
+                && !capture.source.contains("costs itself")
         };
         for capture in plain.captures.iter().filter(is_guarded) {
             let profile = Arc::new(plain.clone().with_options(&capture.options).unwrap());
