@@ -245,8 +245,11 @@ impl Master {
         unit.failures = unit.failures.saturating_add(1);
         unit.missed = waiting.read.or(unit.missed);
         let interval = unit.reads.iter().map(|(read, _)| read.interval).min().unwrap_or(COMMAND_TIMEOUT);
+        // One that was there and was damaged is worth another try or two.
+        let is_damaged = waiting.heard >= waiting.answer_bytes;
         let backoff = match unit.failures {
             1 => Duration::ZERO,
+            2 | 3 if is_damaged => Duration::ZERO,
             failures => {
                 (interval * 2_u32.saturating_pow(failures.min(16) - 2)).min(LONGEST_BACKOFF.max(interval))
             }
