@@ -38,6 +38,8 @@ pub const OUTBOX_BATCHES: usize = 1024;
 pub const USER_PROPERTIES: usize = 1024;
 /// Filters of one SUBSCRIBE or UNSUBSCRIBE, for the same reason.
 pub const PACKET_FILTERS: usize = 16 * 1024;
+/// Topic aliases that are remembered for one connection towards its client (5.0).
+pub const OUTGOING_TOPIC_ALIASES: u16 = 64;
 /// Topic levels of a name or a filter.
 pub const TOPIC_LEVELS: usize = 200;
 /// Bytes handed to the journal and not yet committed, above which durable publishers wait.

@@ -22,6 +22,7 @@ use super::inbound::refuse_topic;
 use super::queue::Queue;
 use super::rights::deny;
 use super::sessions::{Attached, Link, Session, SessionKey};
+use super::words::{fits, refusal};
 use super::{Broker, CloseReason, ConnectionId, Denial, Event, Output, Peer, Turn};
 
 /// A client that is let in: what it said, and what it will be told.
@@ -53,7 +54,7 @@ impl Broker {
         let limits = peer.limits.clone().unwrap_or_else(|| Arc::clone(&self.limits));
         let old = match self.admit(&connect, &peer, &limits) {
             Ok(old) => old,
-            Err(reason) => return self.refuse(turn, connection, reason),
+            Err(reason) => return self.refuse(turn, connection, &connect, reason),
         };
         let expiry = expiry_of(&connect, &limits);
         let properties = ConnAckProperties::default();
@@ -104,6 +105,11 @@ impl Broker {
             // [MQTT-3.1.3-8] of 3.1.1
             return Err(ReasonCode::ClientIdentifierNotValid);
         }
+        if connect.version == ProtocolVersion::V5
+            && !fits(&longest_greeting(limits, connect.client_id.is_empty()), maximum_packet_size(connect))
+        {
+            return Err(ReasonCode::PacketTooLarge);
+        }
         if let Some(reason) = connect.will.as_ref().and_then(|will| refuse_topic(&will.topic)) {
             return Err(reason);
         }
@@ -131,9 +137,17 @@ impl Broker {
         Ok(old)
     }
 
-    fn refuse(&mut self, turn: &mut Turn<'_>, connection: ConnectionId, reason: ReasonCode) {
-        let packet = ConnAck { session_present: false, reason, properties: ConnAckProperties::default() };
-        turn.out.push(Output::Send { connection, packet: Packet::ConnAck(Box::new(packet)) });
+    fn refuse(
+        &mut self,
+        turn: &mut Turn<'_>,
+        connection: ConnectionId,
+        connect: &Connect,
+        reason: ReasonCode,
+    ) {
+        let wants_words = connect.properties.request_problem_information != Some(false);
+        if let Some(packet) = refusal(reason, wants_words, maximum_packet_size(connect)) {
+            turn.out.push(Output::Send { connection, packet });
+        }
         turn.out.push(Output::Close { connection, reason: CloseReason::Refused(reason) });
         self.sessions.attach(connection, Attached::Closing);
         turn.event(Event::ClientRefused { connection, reason });
@@ -177,7 +191,7 @@ impl Broker {
         let longest = limits.server_keep_alive_seconds;
         let is_longer = connect.keep_alive_seconds == 0 || connect.keep_alive_seconds > longest;
         let own = Some(longest).filter(|seconds| is_v5 && *seconds > 0 && is_longer);
-        // [MQTT-3.1.2-21]
+        // The client goes by it from now on [MQTT-3.2.2-21].
         properties.server_keep_alive_seconds = own;
         if *expiry != connect.properties.session_expiry_interval_seconds.unwrap_or(0) {
             properties.session_expiry_interval_seconds = Some(*expiry);
@@ -250,12 +264,12 @@ impl Broker {
         let Some(connection) = session.connection() else { return };
         let is_v5 = connection.is_v5();
         if is_v5 {
-            let limits = &session.limits;
-            properties.receive_maximum = NonZeroU16::new(limits.receive_maximum);
-            properties.maximum_packet_size =
-                u32::try_from(limits.max_packet_bytes).ok().and_then(NonZeroU32::new);
-            properties.topic_alias_maximum = Some(limits.topic_alias_maximum);
-            properties.shared_subscription_available = Some(true);
+            properties = ConnAckProperties {
+                session_expiry_interval_seconds: properties.session_expiry_interval_seconds,
+                server_keep_alive_seconds: properties.server_keep_alive_seconds,
+                assigned_client_identifier: properties.assigned_client_identifier,
+                ..offer(&session.limits)
+            };
         } else {
             properties = ConnAckProperties::default();
         }
@@ -308,6 +322,28 @@ impl Arrival {
     }
 }
 
+/// A CONNACK with everything that a client may have to be told `[MQTT-3.1.2-24]`.
+fn longest_greeting(limits: &Limits, is_nameless: bool) -> Packet {
+    let mut properties = offer(limits);
+    properties.session_expiry_interval_seconds = Some(0);
+    properties.server_keep_alive_seconds = Some(0);
+    properties.assigned_client_identifier =
+        is_nameless.then(|| ByteString::from(format!("tidegate-{}", u64::MAX)));
+    let packet = ConnAck { session_present: false, reason: ReasonCode::Success, properties };
+    Packet::ConnAck(Box::new(packet))
+}
+
+/// What every client of 5.0 is told.
+fn offer(limits: &Limits) -> ConnAckProperties {
+    ConnAckProperties {
+        receive_maximum: NonZeroU16::new(limits.receive_maximum),
+        maximum_packet_size: u32::try_from(limits.max_packet_bytes).ok().and_then(NonZeroU32::new),
+        topic_alias_maximum: Some(limits.topic_alias_maximum),
+        shared_subscription_available: Some(true),
+        ..ConnAckProperties::default()
+    }
+}
+
 /// Seconds that a client's session will outlive its connection.
 fn expiry_of(connect: &Connect, limits: &Limits) -> u32 {
     let wanted = match connect.version {
@@ -316,6 +352,12 @@ fn expiry_of(connect: &Connect, limits: &Limits) -> u32 {
         _ => u32::MAX,
     };
     wanted.min(limits.max_session_expiry_seconds)
+}
+
+/// The largest packet that a client takes.
+fn maximum_packet_size(connect: &Connect) -> usize {
+    let size = connect.properties.maximum_packet_size.and_then(|size| usize::try_from(size.get()).ok());
+    size.unwrap_or(usize::MAX)
 }
 
 /// The same, what is kept of it in memory of its own: it was read from a socket, into a buffer that is much larger.

@@ -9,6 +9,7 @@ use crate::mqtt::{Connect, ProtocolVersion, TopicName};
 use crate::time::Instant;
 
 use super::ConnectionId;
+use super::aliases::{Naming, OutgoingAliases};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub(super) struct Connection {
     pub(super) version: ProtocolVersion,
     /// Whether CONNACK was sent; before it nothing else may be `[MQTT-3.2.0-1]`.
     pub(super) greeted: bool,
-    /// Acknowledgements that wait for the disk; later ones wait behind them `[MQTT-4.6.0-2]`.
+    /// Acknowledgements that wait for the disk; later ones wait behind them, in 3.1.1 `[MQTT-4.6.0-2]`.
     pub(super) answers_waiting: u32,
     /// How long it may be silent: 1.5 x keep-alive.
     pub(super) patience: Option<Duration>,
@@ -34,6 +35,10 @@ pub(super) struct Connection {
     pub(super) sent_open: u16,
     /// How many the client has sent on this connection that are not acknowledged.
     pub(super) received_open: u16,
+    /// Whether it wants reason strings (Request Problem Information of 5.0).
+    pub(super) wants_words: bool,
+    /// Aliases that we use towards it, if it takes any.
+    pub(super) outgoing_aliases: Option<Box<OutgoingAliases>>,
     /// Topics by alias, the alias 1 at place 0.
     aliases: Vec<Option<TopicName>>,
     /// Something was not acknowledged because the journal could not keep it: from then on nothing that needs the
@@ -52,7 +57,7 @@ impl Connection {
             version: connect.version,
             greeted: false,
             answers_waiting: 0,
-            // [MQTT-3.1.2-22] [MQTT-3.1.2-24] of 3.1.1
+            // [MQTT-3.1.2-22] [MQTT-3.2.2-22], in 3.1.1 [MQTT-3.1.2-24]
             patience: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
             last_heard: now,
             watched_until: None,
@@ -64,6 +69,8 @@ impl Connection {
             receive_maximum: properties.receive_maximum.map_or(defaults.receive_maximum, NonZeroU16::get),
             sent_open: 0,
             received_open: 0,
+            wants_words: properties.request_problem_information != Some(false),
+            outgoing_aliases: OutgoingAliases::new(properties.topic_alias_maximum.unwrap_or(0)),
             aliases: Vec::new(),
             withheld: false,
         }
@@ -76,6 +83,18 @@ impl Connection {
     /// How many more QoS 1 and 2 publishes may be sent.
     pub(super) fn window(&self) -> u16 {
         self.receive_maximum.saturating_sub(self.sent_open)
+    }
+
+    /// How a PUBLISH that is written now names its topic.
+    pub(super) fn naming(&self, topic: &TopicName) -> Naming {
+        self.outgoing_aliases.as_ref().map_or(Naming::Topic, |aliases| aliases.naming(topic))
+    }
+
+    /// A PUBLISH that named its topic so was sent.
+    pub(super) fn named(&mut self, topic: &TopicName, naming: Naming) {
+        if let (Some(aliases), Naming::Introduced(alias)) = (&mut self.outgoing_aliases, naming) {
+            aliases.introduced(topic, alias);
+        }
     }
 
     /// The topic that an alias stands for.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::durable::{DropReason, Message, MessageBody, Record, Ticket, Urgency};
-use crate::mqtt::{Disconnect, Packet, PacketIdentifier, PublishProperties, ReasonCode, Will};
+use crate::mqtt::{Disconnect, PacketIdentifier, PublishProperties, ReasonCode, Will};
 use crate::time::{Instant, Moment};
 
 use super::access::Action;
@@ -75,7 +75,7 @@ impl Broker {
         let (connection, client_id) = (link.id, session.client_id.clone());
         // [MQTT-3.14.0-1]
         if let Some(reason) = ending.tell.filter(|_| link.is_v5() && link.greeted) {
-            let packet = Packet::Disconnect(Box::new(Disconnect::new(reason)));
+            let packet = link.disconnect(reason);
             turn.out.push(Output::Send { connection, packet });
         }
         if let Some(at) = link.watched_until {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::durable::{DropReason, Message, Sequence, Urgency};
 use crate::mqtt::QoS;
 
+use super::aliases::Naming;
 use super::publish_frame::Variant;
 use super::queue::{Bounds, Queued};
 use super::recipients::{Recipient, Share};
 use super::sending::{Readiness, expiry_left};
-use super::sessions::SessionKey;
+use super::sessions::{Session, SessionKey};
 use super::shared::GroupId;
 use super::subscriptions::{Subscriber, Subscription};
 use super::{Broker, PublishFrame, Turn};
@@ -101,13 +102,14 @@ impl Broker {
         if let Some(backlog) = &mut session.backlog {
             backlog.passed_on();
         }
-        let Some(frame) = self.frame(key, message, qos, recipient) else {
+        let Some((frame, naming)) = self.named_frame(key, message, qos, recipient) else {
             return self.drop_owed(turn, key, sequence, DropReason::PacketTooLarge);
         };
         let session = self.sessions.at(key);
         if let Readiness::Never(reason) = session.readiness(frame.bytes.len(), qos) {
             return self.drop_owed(turn, key, sequence, reason);
         }
+        session.named(message, naming);
         self.send_assigned(turn, key, frame, sequence);
     }
 
@@ -135,13 +137,21 @@ impl Broker {
                 .backlog
                 .as_ref()
                 .is_some_and(|backlog| qos > QoS::AtMostOnce && !backlog.is_caught_up());
-        let Some(frame) = self.frame(key, message, qos, recipient) else {
+        let is_next =
+            !waits_behind && session.readiness(0, qos, self.limits.max_outbox_bytes) == Readiness::Now;
+        let made = if is_next {
+            self.named_frame(key, message, qos, recipient)
+        } else {
+            self.frame(key, message, qos, recipient, Naming::Topic).map(|frame| (frame, Naming::Topic))
+        };
+        let Some((frame, naming)) = made else {
             return turn.dropped(1, DropReason::PacketTooLarge);
         };
         let session = self.sessions.at(key);
         let readiness = session.readiness(frame.bytes.len(), qos);
         match readiness {
             Readiness::Now if !waits_behind => {
+                session.named(message, naming);
                 session.send(turn, frame, qos, None);
             }
             Readiness::Never(DropReason::SlowSubscriber) if waits_behind || recipient.is_stored => {
@@ -189,12 +199,32 @@ impl Broker {
         self.hand_out(turn, message, sequence, recipients);
     }
 
+    /// The frame of a message that is written now, and how it names its topic.
+    fn named_frame(
+        &mut self,
+        key: SessionKey,
+        message: &Message,
+        qos: QoS,
+        recipient: &Recipient,
+    ) -> Option<(PublishFrame, Naming)> {
+        let link = self.sessions.get(key).connection();
+        let naming = link.map_or(Naming::Topic, |link| link.naming(&message.topic));
+        let maximum = link.map_or(usize::MAX, |link| link.maximum_packet_size);
+        let frame = self.frame(key, message, qos, recipient, naming)?;
+        if naming == Naming::Topic || frame.bytes.len() <= maximum {
+            return Some((frame, naming));
+        }
+        // It may be just the alias that is too much.
+        Some((self.frame(key, message, qos, recipient, Naming::Topic)?, Naming::Topic))
+    }
+
     fn frame(
         &mut self,
         key: SessionKey,
         message: &Message,
         qos: QoS,
         recipient: &Recipient,
+        naming: Naming,
     ) -> Option<PublishFrame> {
         let variant = Variant {
             version: self.sessions.at(key).version,
@@ -202,7 +232,17 @@ impl Broker {
             // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
             retain: message.retain && recipient.retain_as_published,
             subscription_identifiers: &recipient.identifiers,
+            naming,
         };
         self.frames.frame(&self.renderer, &self.boots, message, variant)
+    }
+}
+
+impl Session {
+    /// A PUBLISH that named its topic so is sent.
+    fn named(&mut self, message: &Message, naming: Naming) {
+        if let Some(link) = self.connection_mut() {
+            link.named(&message.topic, naming);
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::ledger::Waiting;
 use super::routing::{Accepted, Origin, Publisher};
 use super::sessions::SessionKey;
+use super::words::fits;
 use super::{Broker, Output, Turn};
 
 /// How a PUBLISH that is not accepted is answered.
@@ -208,6 +209,12 @@ impl Broker {
         after: Option<Ticket>,
     ) {
         let Some(connection) = self.sessions.at(key).connection_mut() else { return };
+        let packet = connection.in_words(packet);
+        if matches!(packet, Packet::SubAck(_) | Packet::UnsubAck(_))
+            && !fits(&packet, connection.maximum_packet_size)
+        {
+            return self.break_off(turn, key, ReasonCode::PacketTooLarge);
+        }
         let after = after.filter(|ticket| !self.ledger.is_committed(*ticket));
         if after.is_none() && connection.answers_waiting == 0 {
             connection.answered(&packet);

@@ -14,11 +14,13 @@
 //! | `shared` `sharing` | groups of shared subscriptions, and the spread of messages over their members |
 //! | `ledger` | what waits for the disk |
 //! | `sessions` `connection` `timers` `hash` | where everything stands |
-//! | `publish_frame` | a PUBLISH, encoded once for many |
+//! | `publish_frame` `aliases` | a PUBLISH, encoded once for many; short names for long topics |
 //! | `access` `rights` | who may do what, and what follows from a no |
+//! | `words` | what a client is told beside a code |
 //! | `restore` | going on after an earlier run |
 
 mod access;
+mod aliases;
 mod backlog;
 mod connect;
 mod connection;
@@ -48,6 +50,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod words;
 
 pub use access::{Actions, Effect, Rights, Rule, TopicPattern, Who};
 pub use interface::{
@@ -229,7 +232,7 @@ impl Broker {
             // [MQTT-3.12.4-1]
             Packet::PingReq => self.pingreq(turn, key),
             Packet::Disconnect(packet) => self.disconnect(turn, key, &packet),
-            // Nobody began an exchange of AUTH `[MQTT-4.12.0-6]`, and the rest is for servers to send.
+            // Nobody began an exchange of AUTH `[MQTT-4.12.0-7]`, and the rest is for servers to send.
             Packet::Auth(_)
             | Packet::Connect(_)
             | Packet::ConnAck(_)

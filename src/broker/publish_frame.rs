@@ -13,6 +13,7 @@ use crate::durable::{Boots, Message, MessageBody};
 use crate::mqtt::{EncodedPublish, OutgoingPublish, ProtocolVersion, QoS};
 
 use super::Renderer;
+use super::aliases::Naming;
 
 /// Identifiers of the subscriptions that a message matched.
 pub(super) type Identifiers = SmallVec<[NonZeroU32; 1]>;
@@ -39,6 +40,8 @@ pub(super) struct Variant<'a> {
     pub(super) qos: QoS,
     pub(super) retain: bool,
     pub(super) subscription_identifiers: &'a [NonZeroU32],
+    /// How it names its topic (5.0).
+    pub(super) naming: Naming,
 }
 
 /// The encodings made so far of the message that is being handed out.
@@ -57,6 +60,7 @@ struct Made {
     qos: QoS,
     retain: bool,
     subscription_identifiers: Identifiers,
+    naming: Naming,
     frame: PublishFrame,
 }
 
@@ -83,6 +87,7 @@ impl Frames {
             made.is_v5 == is_v5
                 && made.qos == variant.qos
                 && made.retain == variant.retain
+                && made.naming == variant.naming
                 && *made.subscription_identifiers == *identifiers
         };
         if let Some(made) = self.made.iter().find(same) {
@@ -98,6 +103,7 @@ impl Frames {
             qos: variant.qos,
             retain: variant.retain,
             subscription_identifiers: identifiers.into(),
+            naming: variant.naming,
             frame: frame.clone(),
         });
         Some(frame)
@@ -133,8 +139,8 @@ fn encode(
     let publish = OutgoingPublish {
         qos: variant.qos,
         retain: variant.retain,
-        topic: Some(&message.topic),
-        topic_alias: None,
+        topic: Some(&message.topic).filter(|_| !matches!(variant.naming, Naming::Alias(_))),
+        topic_alias: variant.naming.alias(),
         payload,
         properties,
         message_expiry_interval_seconds,

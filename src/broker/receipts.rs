@@ -100,7 +100,7 @@ impl Broker {
         }
     }
 
-    /// The release of a QoS 2 delivery is on disk: PUBREL is sent `[MQTT-4.3.3-5]`.
+    /// The release of a QoS 2 delivery is on disk: PUBREL is sent `[MQTT-4.3.3-4]`.
     pub(super) fn released(&mut self, turn: &mut Turn<'_>, key: SessionKey, identifier: PacketIdentifier) {
         let session = self.sessions.at(key);
         let greeted = session.connection().is_some_and(|connection| connection.greeted);

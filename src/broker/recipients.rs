@@ -47,7 +47,7 @@ pub(super) struct Scratch {
 }
 
 impl Broker {
-    /// Everybody whose subscription matches, in a fixed order, each once `[MQTT-3.3.5-1]`. `own`: the publisher.
+    /// Everybody whose subscription matches, in a fixed order, each once `[MQTT-3.3.4-2]`, in 3.1.1 `[MQTT-3.3.5-1]`. `own`: the publisher.
     pub(super) fn recipients(
         &mut self,
         message: &Message,

@@ -117,7 +117,7 @@ impl Broker {
 
         let accepted = Accepted { after, matched: !recipients.is_empty(), dropped: refusal };
         // An inbound QoS 2 message goes on when it is on disk, and not before an earlier one of its publisher
-        // [MQTT-4.6.0-6].
+        // [MQTT-4.6.0-5] [MQTT-4.6.0-6].
         let is_held = message.qos == QoS::ExactlyOnce
             && origin.urgency == Urgency::Awaited
             && refusal.is_none()

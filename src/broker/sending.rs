@@ -8,6 +8,7 @@ use crate::flow::{Phase, Resend};
 use crate::mqtt::{PacketIdentifier, QoS, ReasonCode};
 use crate::time::Moment;
 
+use super::aliases::Naming;
 use super::ledger::Waiting;
 use super::publish_frame::{Variant, encode_once};
 use super::sessions::{Link, Session, SessionKey};
@@ -328,12 +329,13 @@ impl Broker {
             qos: delivery.qos,
             retain: delivery.retain,
             subscription_identifiers: &delivery.subscription_identifiers,
+            naming: Naming::Topic,
         };
         encode_once(&self.renderer, &self.boots, message, variant, expiry)
     }
 
-    /// The session goes on over a new connection: what was open is sent again, in order `[MQTT-4.4.0-1]`
-    /// `[MQTT-4.6.0-1]`, then what waits.
+    /// The session goes on over a new connection: what was open is sent again, in order `[MQTT-4.4.0-1]`,
+    /// in 3.1.1 `[MQTT-4.6.0-1]`, then what waits.
     pub(super) fn resume(&mut self, turn: &mut Turn<'_>, key: SessionKey) {
         let session = self.sessions.at(key);
         let to_release: Vec<PacketIdentifier> = session

@@ -12,6 +12,7 @@ use crate::flow::Phase;
 use crate::mqtt::{PacketIdentifier, QoS, TopicFilter};
 
 use super::access::Reach;
+use super::aliases::Naming;
 use super::backlog::Backlog;
 use super::ledger::Waiting;
 use super::publish_frame::{Identifiers, Variant, encode_once};
@@ -296,6 +297,7 @@ impl Broker {
             qos,
             retain: held.message.retain && member.retain_as_published,
             subscription_identifiers: member.identifier.as_slice(),
+            naming: Naming::Topic,
         };
         encode_once(&self.renderer, &self.boots, &held.message, variant, expiry)
     }

@@ -20,7 +20,7 @@ use super::subscriptions::{Subscriber, Subscription};
 use super::{Broker, Turn};
 
 impl Broker {
-    /// SUBSCRIBE: one code per filter, in order `[MQTT-3.8.4-5]`.
+    /// SUBSCRIBE: one code per filter, in order `[MQTT-3.8.4-6]` `[MQTT-3.9.3-1]`.
     pub(super) fn subscribe(&mut self, turn: &mut Turn<'_>, key: SessionKey, subscribe: &Subscribe) {
         let identifier = subscribe.subscription_identifier;
         let mut after = None;

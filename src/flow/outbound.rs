@@ -7,7 +7,7 @@
 //!
 //! `Assigned` and `Received` wait for the disk: nothing is sent in them. An owner without a disk, or at QoS 1,
 //! says "committed" at once. Order of first sending is kept for repetition `[MQTT-4.6.0-1]`; an identifier is
-//! not used again before its delivery is gone `[MQTT-2.2.1-3]`.
+//! not used again before its delivery is gone `[MQTT-2.2.1-3]` `[MQTT-2.2.1-4]`.
 
 use std::collections::BTreeSet;
 
@@ -191,7 +191,7 @@ impl<T> Outbound<T> {
         }
     }
 
-    /// PUBREC with an error came in: the receiver does not want it, the delivery ends here `[MQTT-4.3.3-4]`.
+    /// PUBREC with an error came in: the receiver does not want it, the delivery ends here `[MQTT-4.4.0-2]`.
     /// `None` when there is no such sent QoS 2 delivery, or it is released already.
     pub fn refused(&mut self, identifier: PacketIdentifier) -> Option<T> {
         let entry = self.entries.get(identifier)?;

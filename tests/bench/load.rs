@@ -25,27 +25,53 @@ pub struct Case {
     pub qos: u8,
     /// How many messages are published, by all together.
     pub messages: u64,
+    /// Whether every publisher has a topic, and a subscriber, of its own.
+    pub in_pairs: bool,
+    /// How many messages all publishers offer in a second, if it is not as many as they can.
+    pub offered_per_second: Option<u64>,
+}
+
+impl Case {
+    /// Everybody as fast as possible, on one topic.
+    pub const fn flat_out(name: &'static str, publishers: u64, subscribers: u64, qos: u8, messages: u64) -> Case {
+        Case { name, publishers, subscribers, qos, messages, in_pairs: false, offered_per_second: None }
+    }
+
+    /// How many of the messages each subscriber gets.
+    const fn received_by_each(&self) -> u64 {
+        if self.in_pairs { self.messages / self.subscribers } else { self.messages }
+    }
+
+    /// How many copies of a message are delivered.
+    const fn copies(&self) -> u64 {
+        if self.in_pairs { 1 } else { self.subscribers }
+    }
+
+    /// How many messages are delivered, to all together.
+    pub const fn delivered(&self) -> u64 {
+        self.messages * self.copies()
+    }
 }
 
 /// Runs a case against a server: how long it took until everything was delivered.
 pub fn run(case: Case, port: u16) -> Duration {
     let (published, delivered) = (AtomicU64::new(0), AtomicU64::new(0));
-    let wanted = case.messages * case.subscribers;
-    let subscribers: Vec<TcpStream> = (0..case.subscribers).map(|n| subscriber(port, n, case.qos)).collect();
+    let wanted = case.delivered();
+    let subscribers: Vec<TcpStream> = (0..case.subscribers).map(|n| subscriber(port, n, case)).collect();
     let publishers: Vec<TcpStream> = (0..case.publishers).map(|n| connect(port, &format!("p{n}"))).collect();
     let start = Instant::now();
     thread::scope(|scope| {
         for mut socket in subscribers {
             let delivered = &delivered;
-            scope.spawn(move || receive(&mut socket, case.messages, delivered));
+            scope.spawn(move || receive(&mut socket, case.received_by_each(), delivered));
         }
-        for mut socket in publishers {
+        for (number, mut socket) in (0..).zip(publishers) {
             let (published, delivered, messages) = (&published, &delivered, case.messages / case.publishers);
             let behind = move || {
-                let due = published.load(Ordering::Relaxed) * case.subscribers;
+                let due = published.load(Ordering::Relaxed) * case.copies();
                 due.saturating_sub(delivered.load(Ordering::Relaxed))
             };
-            scope.spawn(move || publish(&mut socket, case, messages, published, behind));
+            scope.spawn(move || publish(&mut socket, number, case, messages, published, behind));
         }
         while delivered.load(Ordering::Relaxed) < wanted {
             assert!(start.elapsed() < PATIENCE, "{}: {delivered:?} of {wanted}", case.name);
@@ -69,40 +95,53 @@ fn connect(port: u16, client: &str) -> TcpStream {
     socket
 }
 
-fn subscriber(port: u16, number: u64, qos: u8) -> TcpStream {
+/// The topic of a publisher and its subscriber: five bytes, so that every packet has one layout.
+fn topic(case: Case, number: u64) -> String {
+    if case.in_pairs { format!("l{number:03}/") } else { "load/".to_owned() }
+}
+
+fn subscriber(port: u16, number: u64, case: Case) -> TcpStream {
     let mut socket = connect(port, &format!("s{number}"));
-    socket.write_all(&[0x82, 10, 0, 1, 0, 5, b'l', b'o', b'a', b'd', b'/', qos]).unwrap();
+    let packet = [&[0x82, 10, 0, 1, 0, 5], topic(case, number).as_bytes(), &[case.qos]].concat();
+    socket.write_all(&packet).unwrap();
     let mut answer = [0; 5];
     socket.read_exact(&mut answer).unwrap();
-    assert_eq!(answer[4], qos, "the subscription was not granted");
+    assert_eq!(answer[4], case.qos, "the subscription was not granted");
     socket
 }
 
-/// A PUBLISH to `load/`, its packet identifier (at QoS 1) from byte 9.
-fn packet(qos: u8) -> Vec<u8> {
+/// A PUBLISH, its packet identifier (at QoS 1 and 2) from byte 9.
+fn packet(topic: &str, qos: u8) -> Vec<u8> {
     let identifier: &[u8] = if qos == 0 { &[] } else { &[0, 1] };
     let length = 7 + identifier.len() + PAYLOAD.len();
-    [&[0x30 | qos << 1, length as u8, 0, 5], b"load/".as_slice(), identifier, &PAYLOAD].concat()
+    [&[0x30 | qos << 1, length as u8, 0, 5], topic.as_bytes(), identifier, &PAYLOAD].concat()
 }
 
 fn publish(
     socket: &mut TcpStream,
+    number: u64,
     case: Case,
     messages: u64,
     published: &AtomicU64,
     behind: impl Fn() -> u64,
 ) {
     let start = Instant::now();
-    let one = packet(case.qos);
+    let one = packet(&topic(case, number), case.qos);
     let (mut sent, mut acknowledged) = (0, 0);
-    let mut answers = vec![0; 1 << 14];
+    let mut answers = Answers::default();
+    let batch_of_one = case.offered_per_second.map(|rate| rate / case.publishers);
     while acknowledged < messages {
         if sent < messages && sent - acknowledged <= BATCH {
             while behind() > AHEAD.max(BATCH * case.publishers * case.subscribers * 2) {
                 assert!(start.elapsed() < PATIENCE, "{}: what was published does not arrive", case.name);
                 thread::yield_now();
             }
-            let many = BATCH.min(messages - sent);
+            if let Some(rate) = batch_of_one {
+                let due = start + Duration::from_secs(1) * (sent as u32) / (rate as u32);
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+            let most = if batch_of_one.is_some() { 1 } else { BATCH };
+            let many = most.min(messages - sent);
             let mut batch = one.repeat(many as usize);
             if case.qos > 0 {
                 for index in 0..many {
@@ -117,21 +156,38 @@ fn publish(
         }
         if case.qos == 0 {
             acknowledged = sent;
-        } else if sent - acknowledged > BATCH || sent == messages {
-            let length = socket.read(&mut answers).unwrap();
-            assert!(length > 0, "the server closed the connection");
-            acknowledged += acknowledgements(socket, &answers[..length]);
+        } else if batch_of_one.is_some() || sent - acknowledged > BATCH || sent == messages {
+            acknowledged += answers.read(socket);
         }
     }
 }
 
-/// How many PUBACKs (four bytes each) these are; reads the rest of one that came in part.
-fn acknowledgements(socket: &mut TcpStream, bytes: &[u8]) -> u64 {
-    if !bytes.len().is_multiple_of(4) {
-        let mut rest = vec![0; 4 - bytes.len() % 4];
-        socket.read_exact(&mut rest).unwrap();
+/// What a publisher is answered: PUBACK; or PUBREC, to which it says PUBREL, and PUBCOMP. Four bytes each.
+#[derive(Default)]
+struct Answers {
+    held: Vec<u8>,
+}
+
+impl Answers {
+    /// Reads what is there, at least something; how many messages are acknowledged for good.
+    fn read(&mut self, socket: &mut TcpStream) -> u64 {
+        let mut bytes = [0; 1 << 14];
+        let length = socket.read(&mut bytes).unwrap();
+        assert!(length > 0, "the server closed the connection");
+        self.held.extend_from_slice(&bytes[..length]);
+        let mut done = 0;
+        let mut releases = Vec::new();
+        let mut answers = self.held.chunks_exact(4);
+        for answer in &mut answers {
+            match answer[0] >> 4 {
+                5 => releases.extend([0x62, 2, answer[2], answer[3]]),
+                _ => done += 1,
+            }
+        }
+        self.held = answers.remainder().to_vec();
+        socket.write_all(&releases).unwrap();
+        done
     }
-    bytes.len().div_ceil(4) as u64
 }
 
 fn receive(socket: &mut TcpStream, messages: u64, delivered: &AtomicU64) {
@@ -145,11 +201,19 @@ fn receive(socket: &mut TcpStream, messages: u64, delivered: &AtomicU64) {
         let (mut at, before) = (0, received);
         // Every packet here is shorter than 128 bytes: one byte tells its length.
         while at + 2 <= held && at + 2 + buffer[at + 1] as usize <= held {
-            if buffer[at] >> 4 == 3 {
-                received += 1;
-                if buffer[at] & 0x06 != 0 {
+            match (buffer[at] >> 4, buffer[at] & 0x06) {
+                (3, 0) => received += 1,
+                (3, 2) => {
+                    received += 1;
                     answers.extend([0x40, 2, buffer[at + 9], buffer[at + 10]]);
                 }
+                (3, _) => answers.extend([0x50, 2, buffer[at + 9], buffer[at + 10]]),
+                // At QoS 2 a message has arrived with its release.
+                (6, _) => {
+                    received += 1;
+                    answers.extend([0x70, 2, buffer[at + 2], buffer[at + 3]]);
+                }
+                _ => {}
             }
             at += 2 + buffer[at + 1] as usize;
         }
@@ -159,4 +223,24 @@ fn receive(socket: &mut TcpStream, messages: u64, delivered: &AtomicU64) {
         socket.write_all(&answers).unwrap();
         answers.clear();
     }
+}
+
+/// So many connections that say nothing more.
+pub fn idle(port: u16, connections: u64) -> Vec<TcpStream> {
+    (0..connections).map(|n| connect(port, &format!("i{n}"))).collect()
+}
+
+/// Lets so many messages at QoS 1 wait for somebody who is away.
+pub fn queue(port: u16, messages: u64) {
+    let mut away = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    away.write_all(b"\x10\x10\x00\x04MQTT\x04\x00\x00\x00\x00\x04away").unwrap();
+    let mut answer = [0; 9];
+    away.read_exact(&mut answer[..4]).unwrap();
+    away.write_all(b"\x82\x0A\x00\x01\x00\x05load/\x01").unwrap();
+    away.read_exact(&mut answer[4..]).unwrap();
+    away.write_all(&[0xE0, 0]).unwrap();
+    // The server closes when it has seen that.
+    assert_eq!(away.read(&mut answer).unwrap(), 0);
+    let case = Case::flat_out("queued", 1, 0, 1, messages);
+    publish(&mut connect(port, "p"), 0, case, messages, &AtomicU64::new(0), || 0);
 }
