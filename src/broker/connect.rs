@@ -66,7 +66,7 @@ impl Broker {
         }
         let client_id = arrival.connect.client_id.clone();
         if self.denies_will(turn, &arrival) {
-            return self.refuse(turn, connection, ReasonCode::NotAuthorized);
+            return self.refuse(turn, connection, &arrival.connect, ReasonCode::NotAuthorized);
         }
         let took_over = old.is_some_and(|key| self.take_over(turn, key));
         // Its session may have ended with its connection.

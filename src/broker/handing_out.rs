@@ -137,8 +137,7 @@ impl Broker {
                 .backlog
                 .as_ref()
                 .is_some_and(|backlog| qos > QoS::AtMostOnce && !backlog.is_caught_up());
-        let is_next =
-            !waits_behind && session.readiness(0, qos, self.limits.max_outbox_bytes) == Readiness::Now;
+        let is_next = !waits_behind && session.readiness(0, qos) == Readiness::Now;
         let made = if is_next {
             self.named_frame(key, message, qos, recipient)
         } else {

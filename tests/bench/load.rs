@@ -33,7 +33,13 @@ pub struct Case {
 
 impl Case {
     /// Everybody as fast as possible, on one topic.
-    pub const fn flat_out(name: &'static str, publishers: u64, subscribers: u64, qos: u8, messages: u64) -> Case {
+    pub const fn flat_out(
+        name: &'static str,
+        publishers: u64,
+        subscribers: u64,
+        qos: u8,
+        messages: u64,
+    ) -> Case {
         Case { name, publishers, subscribers, qos, messages, in_pairs: false, offered_per_second: None }
     }
 

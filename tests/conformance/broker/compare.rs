@@ -44,7 +44,12 @@ fn clients_get_here_what_mosquitto_gives_them() {
             let (here, there) = (here.take(step), there.take(step));
             messages += here.iter().map(Got::len).sum::<usize>();
             for who in 0..PEOPLE {
-                assert_eq!(here[who], there[who], "seed {seed}: client {who}, after {:#?}", &history[..=place]);
+                assert_eq!(
+                    here[who],
+                    there[who],
+                    "seed {seed}: client {who}, after {:#?}",
+                    &history[..=place]
+                );
             }
         }
         assert!(messages > 20, "seed {seed} compares next to nothing: {messages}");

@@ -236,14 +236,20 @@ fn the_keep_alive_that_counts() {
     site.hears(idle, []);
 
     let mut site = Site::with(Limits { server_keep_alive_seconds: 60, ..Limits::default() });
-    let client = site.connect(v5("a").keep_alive(10));
-    let old = site.join(v311("b").keep_alive(10));
+    let client = site.connect(v5("a").keep_alive(100));
+    let silent = site.connect(v5("never"));
+    let brisk = site.connect(v5("brisk").keep_alive(10));
+    let old = site.join(v311("b").keep_alive(100));
     site.hears(client, ["connack 00 keep-alive=60"]);
-    site.wait(16);
-    site.hears(client, []);
-    site.hears(old, ["closed"]);
-    site.wait(74);
+    site.hears(silent, ["connack 00 keep-alive=60"]);
+    site.hears(brisk, ["connack 00"]);
+    site.wait(15);
+    site.hears(brisk, ["disconnect 8d", "closed"]);
+    site.wait(75);
     site.hears(client, ["disconnect 8d", "closed"]);
+    site.hears(silent, ["disconnect 8d", "closed"]);
+    site.wait(60);
+    site.hears(old, ["closed"]);
 }
 
 /// Any packet is a sign of life, an incomplete one is not `[MQTT-3.1.2-22]`.

@@ -23,7 +23,7 @@ fn a_will_is_published_on_every_end_but_a_clean_one() {
     let ends: [(End, usize); 7] = [
         (|site, client| site.lose(client), 1),
         (|site, _| site.wait(16), 1),
-        (|site, _| drop(site.join(v5("a"))), 1),
+        (|site, _| _ = site.join(v5("a")), 1),
         (|site, client| site.send_bytes(client, &[0x00, 0x00]), 1),
         (|site, client| site.send(client, disconnect(ReasonCode::DisconnectWithWillMessage)), 1),
         (|site, client| site.send(client, disconnect(ReasonCode::UnspecifiedError)), 1),

@@ -18,7 +18,9 @@ fn two_hundred_levels_pass() {
     let mut site = Site::new();
     let client = site.join(v5("a"));
     let with_wildcards = vec!["+"; 199].join("/") + "/#";
-    for (filter, code) in [(deep(200), "00"), (with_wildcards, "00"), (deep(201), "8f"), (deep(201) + "/#", "8f")] {
+    for (filter, code) in
+        [(deep(200), "00"), (with_wildcards, "00"), (deep(201), "8f"), (deep(201) + "/#", "8f")]
+    {
         site.send(client, subscribe(1, &filter, 0));
         site.hears(client, [&format!("suback #1 {code}")]);
     }

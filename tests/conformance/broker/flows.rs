@@ -67,10 +67,7 @@ fn qos_1_is_repeated_until_puback() {
     site.lose(subscriber);
     for _ in 0..2 {
         let subscriber = site.connect(v5("s").persistent());
-        site.hears(
-            subscriber,
-            ["connack 00 present", "publish t q1 #1 dup 1", "publish t q1 #3 dup 3"],
-        );
+        site.hears(subscriber, ["connack 00 present", "publish t q1 #1 dup 1", "publish t q1 #3 dup 3"]);
         site.lose(subscriber);
     }
     let mut site = site.restart();

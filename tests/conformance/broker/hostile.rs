@@ -95,8 +95,13 @@ fn packet(random: &mut Random) -> Packet {
     let identifier = random.of(&[1, 2, 3, 4]);
     match random.below(16) {
         0..4 => {
-            let filter = random.of(&["a", "a/#", "+/b", "#", "$share/g/a/#", "$share/g/#", "$share/h/+", "b#"]);
-            subscribe_all(identifier, random.of(&[None, Some(7)]), &[(filter, options(random.of(&[0, 1, 2])))])
+            let filter =
+                random.of(&["a", "a/#", "+/b", "#", "$share/g/a/#", "$share/g/#", "$share/h/+", "b#"]);
+            subscribe_all(
+                identifier,
+                random.of(&[None, Some(7)]),
+                &[(filter, options(random.of(&[0, 1, 2])))],
+            )
         }
         4 => unsubscribe(identifier, &[random.of(&["a", "a/#", "$share/g/a/#", "$share/g/#"])]),
         5..10 => {

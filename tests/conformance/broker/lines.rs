@@ -105,7 +105,11 @@ fn said_publish(publish: &Publish) -> String {
         add(&mut line, "expiry", all.message_expiry_interval_seconds);
         add(&mut line, "content", all.content_type.as_ref());
         add(&mut line, "response", all.response_topic.as_ref());
-        add(&mut line, "correlation", all.correlation_data.as_ref().map(|data| String::from_utf8_lossy(data)));
+        add(
+            &mut line,
+            "correlation",
+            all.correlation_data.as_ref().map(|data| String::from_utf8_lossy(data)),
+        );
         add_user(&mut line, &all.user_properties);
     }
     let _ = write!(line, " {}", String::from_utf8_lossy(&publish.payload));

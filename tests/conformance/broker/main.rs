@@ -32,3 +32,4 @@ mod site;
 mod statements;
 mod subscribing;
 mod versions;
+mod websocket;

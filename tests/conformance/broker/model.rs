@@ -96,12 +96,15 @@ impl History {
     }
 
     fn connect(&mut self, who: usize) {
-        let (is_clean, is_lasting) = self.random.of(&[(true, false), (false, true), (false, true), (true, true)]);
+        let (is_clean, is_lasting) =
+            self.random.of(&[(true, false), (false, true), (false, true), (true, true)]);
         let person = &self.reference.people[who];
         let name = format!("client {who}");
         // 3.1.1 has one flag for both.
         let (mut hello, is_lasting) = match person.is_v5 {
-            true => (v5(&name).expiry(if is_lasting { u32::try_from(EXPIRY).unwrap() } else { 0 }), is_lasting),
+            true => {
+                (v5(&name).expiry(if is_lasting { u32::try_from(EXPIRY).unwrap() } else { 0 }), is_lasting)
+            }
             false => (v311(&name), !is_clean),
         };
         hello = hello.clean_start(is_clean);
@@ -247,10 +250,20 @@ impl History {
                 let (wanted, heard): (Vec<_>, Vec<_>) = (wanted.collect(), heard.collect());
                 assert_eq!(heard, wanted, "{place}: client {who} at QoS {qos}, after\n{}", log());
             }
-            assert_eq!(heard.zero, std::mem::take(&mut person.heard_0), "{place}: client {who} at QoS 0, after\n{}", log());
+            assert_eq!(
+                heard.zero,
+                std::mem::take(&mut person.heard_0),
+                "{place}: client {who} at QoS 0, after\n{}",
+                log()
+            );
             heard.releases.sort_unstable();
             person.releases.sort_unstable();
-            assert_eq!(heard.releases, std::mem::take(&mut person.releases), "{place}: {who}, after\n{}", log());
+            assert_eq!(
+                heard.releases,
+                std::mem::take(&mut person.releases),
+                "{place}: {who}, after\n{}",
+                log()
+            );
             let answers = std::mem::take(&mut self.answers[who]);
             assert_eq!(heard.answers, answers, "{place}: answers to {who}, after\n{}", log());
             for qos in [1, 2] {

@@ -104,10 +104,7 @@ fn messages_expire_while_they_wait() {
     site.send(publisher, publish("d", 1, 4, "short").expiry(10).retained());
     site.wait(30);
     let away = site.connect(v5("away").persistent());
-    site.hears(
-        away,
-        ["connack 00 present", "publish b q1 #1 expiry=70 long", "publish c q1 #2 for ever"],
-    );
+    site.hears(away, ["connack 00 present", "publish b q1 #1 expiry=70 long", "publish c q1 #2 for ever"]);
     let late = site.join(v5("late"));
     site.send(late, subscribe(1, "+", 0));
     site.hears(late, ["suback #1 00", "publish b q0 retain expiry=70 long"]);

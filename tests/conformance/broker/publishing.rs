@@ -166,7 +166,8 @@ fn order_is_kept() {
                 let Packet::Publish(publish) = packet else { continue };
                 is_over = false;
                 let qos = publish.qos.qos().as_u8();
-                numbers[usize::from(qos)].push(std::str::from_utf8(&publish.payload).unwrap().parse().unwrap());
+                numbers[usize::from(qos)]
+                    .push(std::str::from_utf8(&publish.payload).unwrap().parse().unwrap());
                 let identifier = publish.qos.packet_identifier().unwrap().get();
                 match qos {
                     1 => site.send(client, puback(identifier)),

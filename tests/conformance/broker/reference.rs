@@ -149,9 +149,10 @@ impl Reference {
         let mut is_wanted = false;
         for (who, person) in self.people.iter_mut().enumerate() {
             let Some(session) = &person.session else { continue };
-            let wishes = session.wishes.iter().filter(|(filter, wish)| {
-                matches(filter, message.topic) && !(wish.no_local && who == from)
-            });
+            let wishes = session
+                .wishes
+                .iter()
+                .filter(|(filter, wish)| matches(filter, message.topic) && !(wish.no_local && who == from));
             let wishes: Vec<Wish> = wishes.map(|(_, wish)| *wish).collect();
             let Some(qos) = wishes.iter().map(|wish| wish.qos).max() else { continue };
             is_wanted = true;

@@ -272,7 +272,7 @@ impl Site {
             Output::Event(Event::Dropped { count, reason }) => {
                 *self.dropped.entry(reason).or_default() += count;
             }
-            Output::Accepted { .. } | Output::Event(_) => {}
+            Output::Accepted { .. } | Output::Inside(_) | Output::Event(_) => {}
         }
     }
 

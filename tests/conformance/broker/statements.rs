@@ -58,7 +58,10 @@ fn every_statement_is_in_the_table_once() {
         let wanted = numbers(text);
         let missing: Vec<_> = wanted.difference(&listed).collect();
         let unknown: Vec<_> = listed.difference(&wanted).collect();
-        assert!(missing.is_empty() && unknown.is_empty(), "{standard}: missing {missing:?}, unknown {unknown:?}");
+        assert!(
+            missing.is_empty() && unknown.is_empty(),
+            "{standard}: missing {missing:?}, unknown {unknown:?}"
+        );
     }
 }
 
@@ -91,7 +94,8 @@ struct Sources(BTreeMap<String, String>);
 impl Sources {
     /// The doc comment of a test and its body; `None` when there is no such test.
     fn test(&mut self, name: &str) -> Option<String> {
-        let (home, folder) = HOMES.iter().find_map(|(prefix, folder)| Some((name.strip_prefix(prefix)?, folder)))?;
+        let (home, folder) =
+            HOMES.iter().find_map(|(prefix, folder)| Some((name.strip_prefix(prefix)?, folder)))?;
         let (module, test) = home.rsplit_once("::")?;
         let path = format!("{folder}/{}.rs", module.replace("::", "/"));
         let source = self.0.entry(path.clone()).or_insert_with(|| {

@@ -198,7 +198,10 @@ fn overlapping_subscriptions_give_one_copy() {
 fn unsubscribing_stops_delivery() {
     let mut site = Site::new();
     let client = site.join(v5("a"));
-    site.send(client, subscribe_all(1, None, &[("a/+", options(0)), ("a/#", options(0)), ("A/b", options(0))]));
+    site.send(
+        client,
+        subscribe_all(1, None, &[("a/+", options(0)), ("a/#", options(0)), ("A/b", options(0))]),
+    );
     site.heard(client);
     let publisher = publisher(&mut site);
     site.send(client, unsubscribe(77, &["a/b", "a/+", "a/b#", "a/+", "a/#"]));
