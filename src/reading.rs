@@ -113,4 +113,12 @@ pub struct Reading {
 pub trait Render: Send + Sync {
     /// The payload, with the reading's time corrected by what is known of its boot.
     fn render(&self, reading: &Reading, boots: &Boots) -> Bytes;
+
+    /// Several payloads of this format as one; a JSON array unless the format says otherwise.
+    fn join(&self, payloads: &[Bytes]) -> Bytes {
+        let mut joined = vec![b'['];
+        joined.extend_from_slice(&payloads.join(&b','));
+        joined.push(b']');
+        Bytes::from(joined)
+    }
 }

@@ -39,6 +39,9 @@ pub(super) struct Backoff {
 /// Never less than this between two attempts, whatever the jitter says: no busy loop.
 const FLOOR: Duration = Duration::from_millis(100);
 
+/// The longest pause after the first time that a server said it is asked too much.
+const RESPECT: Duration = Duration::from_secs(5);
+
 impl Backoff {
     /// The first delay is at most `shortest`; each failure doubles that, up to `longest`.
     pub(super) const fn new(shortest: Duration, longest: Duration, random: Random) -> Backoff {
@@ -51,6 +54,11 @@ impl Backoff {
         let ceiling = self.shortest.saturating_mul(factor).min(self.longest);
         self.failures = self.failures.saturating_add(1);
         self.random.between(FLOOR, ceiling)
+    }
+
+    /// The server said that it is asked too much: how long to leave it alone, a few seconds at least.
+    pub(super) fn overloaded(&mut self) -> Duration {
+        self.failed().max(self.random.between(RESPECT / 2, RESPECT))
     }
 
     /// A connection was stable: the next failure is a first one.

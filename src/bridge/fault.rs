@@ -41,13 +41,34 @@ pub enum Fault {
     /// anew (section 3.2.2.1.1 of 5.0).
     #[error("the server had an old session of this client identifier; it is cleared")]
     StaleSession,
+    /// The login is valid for some time only: it is renewed by connecting anew.
+    #[error("the login is renewed")]
+    Renewal,
+    /// A person paused the uplink.
+    #[error("paused by command; `tidegate uplink NAME resume` goes on")]
+    Paused,
     /// The gateway stops.
     #[error("the gateway stops")]
     Stopped,
 }
 
+impl Fault {
+    /// Whether the server asks to be left alone for a while.
+    pub(super) const fn wants_rest(&self) -> bool {
+        let (Fault::Refused(reason) | Fault::Disconnected(reason)) = self else { return false };
+        matches!(
+            reason,
+            ReasonCode::ServerBusy
+                | ReasonCode::QuotaExceeded
+                | ReasonCode::MessageRateTooHigh
+                | ReasonCode::ConnectionRateExceeded
+                | ReasonCode::ReceiveMaximumExceeded
+        )
+    }
+}
+
 /// A reason code as a sentence part for the user.
-fn plain(reason: ReasonCode) -> String {
+pub(super) fn plain(reason: ReasonCode) -> String {
     let words = match reason {
         ReasonCode::Success => "no reason given",
         ReasonCode::ClientIdentifierNotValid => "it does not accept this client_id",

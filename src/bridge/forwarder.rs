@@ -6,18 +6,20 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 
-use super::backlog::Backlog;
 use super::backoff::{Backoff, Random};
 use super::downlink::Downlink;
 use super::fault::Fault;
+use super::lanes::{Lane, Queue};
 use super::link::{Link, Server, Up};
 use super::options::Options;
 use super::presence::{OFFLINE, Presence};
+use super::rate::Bucket;
 use super::restoration::Restoration;
+use super::stale::Stale;
 use super::waiting::Waiting;
 use super::window::Window;
 use super::{Event, Input, Output, Restored, Status, mapping};
-use crate::durable::{Boots, ConsumerId, DropReason, Record, Sequence, Ticket, Urgency};
+use crate::durable::{Boots, ConsumerId, DropReason, LoadedDelivery, Record, Sequence, Ticket, Urgency};
 use crate::mqtt::{
     ConnAck, Connect, ConnectProperties, Disconnect, Packet, PacketIdentifier, ProtocolVersion, Publish,
     PublishProperties, PublishQoS, QoS, ReasonCode, TopicName, Will,
@@ -36,17 +38,37 @@ enum Session {
     Ours,
 }
 
+/// What the journal was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loading {
+    /// The next deliveries of this lane.
+    Lane(usize),
+    /// One delivery, to take up what an earlier run left open.
+    One(Sequence),
+}
+
 /// An outgoing session. See the [module](super).
 pub struct Forwarder {
-    pub(super) consumer: ConsumerId,
     pub(super) options: Options,
     pub(super) renderer: Arc<dyn Render>,
     pub(super) boots: Boots,
     pub(super) link: Link,
-    backoff: Backoff,
+    pub(super) backoff: Backoff,
     session: Session,
     pub(super) window: Window,
-    pub(super) backlog: Backlog,
+    pub(super) lanes: Vec<Lane>,
+    /// The lane that sent last.
+    pub(super) last_lane: usize,
+    pub(super) loading: Option<Loading>,
+    pub(super) bucket: Option<Bucket>,
+    /// When something that is held back may go.
+    pub(super) wake_at: Option<Instant>,
+    /// Until when nothing is published, because the server refused something for now.
+    pub(super) hold_until: Option<Instant>,
+    pub(super) hold: Backoff,
+    /// What the server takes at once, should it have said that we sent too much.
+    window_cap: u16,
+    pub(super) stale: Stale,
     pub(super) restoration: Option<Restoration>,
     pub(super) waiting: Waiting,
     pub(super) presence: Presence,
@@ -63,10 +85,10 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// The consumer whose queue it forwards.
+    /// The consumer whose queue it forwards, the first of them if there are several.
     #[must_use]
     pub fn consumer(&self) -> ConsumerId {
-        self.consumer
+        self.lanes.first().map_or(ConsumerId(0), |lane| lane.consumer)
     }
 
     /// A session that connects at once: the first timeout is now. `boots` is what is known of clocks.
@@ -79,19 +101,48 @@ impl Forwarder {
         boots: Boots,
         restored: Restored,
     ) -> Forwarder {
+        Forwarder::with_queues(now, &[Queue::new(consumer, restored)], options, renderer, boots)
+    }
+
+    /// As [`Forwarder::new`], with several queues; the first is the uplink's own.
+    ///
+    /// # Panics
+    /// Without any queue.
+    #[must_use]
+    pub fn with_queues(
+        now: Moment,
+        queues: &[Queue],
+        options: Options,
+        renderer: Arc<dyn Render>,
+        boots: Boots,
+    ) -> Forwarder {
+        assert!(!queues.is_empty(), "an uplink has a queue");
         let random = Random::new(options.seed);
         let window = options.window.clamp(1, 60_000);
-        let restoration = Restoration::new(restored.assigned);
-        let left_open = restoration.as_ref().map_or(Sequence::ZERO, Restoration::through);
-        Forwarder {
-            consumer,
+        let assigned = queues.iter().map(|queue| queue.restored.assigned.clone());
+        let restoration = Restoration::new(assigned, options.order);
+        let left_open =
+            |at| restoration.as_ref().map_or(Sequence::ZERO, |restoration| restoration.through(at));
+        let lanes = queues.iter().enumerate();
+        let lanes = lanes.map(|(at, queue)| Lane::new(queue, left_open(at), options.order)).collect();
+        let is_new = queues.iter().all(|queue| queue.restored.new);
+        let queued_before = queues.iter().map(|queue| queue.restored.queued).max().unwrap_or_default();
+        let mut forwarder = Forwarder {
             renderer,
             boots,
             link: Link::Resting { until: now.monotonic },
+            hold: Backoff::new(options.backoff_min, options.backoff_max, random.clone()),
             backoff: Backoff::new(options.backoff_min, options.backoff_max, random),
-            session: if restored.new { Session::Unknown } else { Session::Ours },
+            session: if is_new { Session::Unknown } else { Session::Ours },
             window: Window::new(window),
-            backlog: Backlog::new(restored.queued.max(left_open)),
+            lanes,
+            last_lane: 0,
+            loading: None,
+            bucket: options.rate.map(Bucket::new),
+            wake_at: None,
+            hold_until: None,
+            window_cap: window,
+            stale: Stale::default(),
             restoration,
             waiting: Waiting::new(options.acknowledgement_deadline),
             presence: Presence::new(options.status_topic.clone()),
@@ -100,10 +151,13 @@ impl Forwarder {
             status: Status::default(),
             ticket: Ticket::default().next(),
             appended: false,
-            perhaps_sent: if restored.new { 0 } else { window },
-            queued_before: restored.queued,
+            perhaps_sent: if is_new { 0 } else { window },
+            queued_before,
             options: Options { window, ..options },
-        }
+        };
+        // What is only to be released needs nothing from the journal.
+        forwarder.restore();
+        forwarder
     }
 
     /// Takes one input; what is to be done is added to `out`, to be carried out in order.
@@ -123,11 +177,15 @@ impl Forwarder {
                     up.write_advanced(now.monotonic);
                 }
             }
-            Input::Available { through } => self.backlog.available(through),
-            Input::Loaded { deliveries, through } => {
-                self.backlog.loaded(deliveries, through);
-                self.restore();
+            Input::Available { consumer, through } => {
+                if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.consumer == consumer) {
+                    lane.backlog.available(through);
+                }
+                if let Some(restoration) = &mut self.restoration {
+                    restoration.try_again();
+                }
             }
+            Input::Loaded { deliveries, through } => self.loaded(deliveries, through),
             Input::Committed { ticket } => self.window.committed(ticket),
             Input::Dropped { count, reason } => *self.status.dropped.entry(reason).or_default() += count,
             Input::Accepted { token, outcome } => {
@@ -139,6 +197,11 @@ impl Forwarder {
             }
             Input::Presence(wanted) => self.presence.set(wanted),
             Input::Clock(boots) => self.boots = boots,
+            Input::Login { username, password } => {
+                self.options.username = username;
+                self.options.password = password;
+            }
+            Input::Pause | Input::Resume | Input::Discard => self.steer(now, &input, out),
             Input::Timeout => self.timeout(now, out),
             Input::Stop => self.stop(now, out),
         }
@@ -153,11 +216,25 @@ impl Forwarder {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
         // Nothing is sent before it is known what an earlier run left open.
-        if self.restoration.is_some() && self.backlog.is_loading() {
+        if self.restoration.as_ref().is_some_and(Restoration::was_begun) {
             return None;
         }
-        let answers = if self.is_up() { self.waiting.expires_at() } else { None };
-        [self.link.next_timeout(), answers].into_iter().flatten().min()
+        let (answers, wake) =
+            if self.is_up() { (self.waiting.expires_at(), self.wake_at) } else { (None, None) };
+        [self.link.next_timeout(), answers, wake].into_iter().flatten().min()
+    }
+
+    fn loaded(&mut self, deliveries: Vec<LoadedDelivery>, through: Sequence) {
+        match self.loading.take() {
+            Some(Loading::Lane(at)) => {
+                if let Some(lane) = self.lanes.get_mut(at) {
+                    lane.backlog.loaded(deliveries, through);
+                }
+            }
+            Some(Loading::One(sequence)) => self.fetched(sequence, deliveries, through),
+            None => {}
+        }
+        self.restore();
     }
 
     /// Figures for status and metrics.
@@ -190,15 +267,31 @@ impl Forwarder {
         self.ticket
     }
 
-    pub(super) fn done(&mut self, sequence: Sequence, out: &mut Vec<Output>) {
-        self.append(Urgency::Lingers, Record::Done { consumer: self.consumer, sequence }, out);
+    pub(super) fn done(&mut self, (consumer, sequence): (ConsumerId, Sequence), out: &mut Vec<Output>) {
+        self.append(Urgency::Lingers, Record::Done { consumer, sequence }, out);
     }
 
-    pub(super) fn drop_delivery(&mut self, sequence: Sequence, reason: DropReason, out: &mut Vec<Output>) {
-        let record = Record::Dropped { consumer: self.consumer, sequence, reason };
+    pub(super) fn drop_delivery(
+        &mut self,
+        (consumer, sequence): (ConsumerId, Sequence),
+        reason: DropReason,
+        out: &mut Vec<Output>,
+    ) {
+        let record = Record::Dropped { consumer, sequence, reason };
         self.append(Urgency::Lingers, record, out);
+        self.drop_unkept(reason, out);
+    }
+
+    /// A message that the journal does not know is not passed on.
+    pub(super) fn drop_unkept(&mut self, reason: DropReason, out: &mut Vec<Output>) {
         *self.status.dropped.entry(reason).or_default() += 1;
-        out.push(Output::Event(Event::Dropped { count: 1, reason }));
+        Forwarder::tell_dropped(1, reason, out);
+    }
+
+    /// Whether the server is to retain it.
+    pub(super) fn retains(&self, loaded: &LoadedDelivery) -> bool {
+        let said = loaded.delivery.retain;
+        mapping::find(&self.options.forward, &loaded.message.topic).map_or(said, |line| line.retains(said))
     }
 
     pub(super) fn renamed(&self, topic: &TopicName) -> Option<TopicName> {
@@ -247,7 +340,7 @@ impl Forwarder {
         match self.link {
             Link::Opening { .. } => self.lost(now, Fault::Unreachable(why), out),
             Link::Greeting { .. } | Link::Up(_) => self.lost(now, Fault::Closed(why), out),
-            Link::Resting { .. } | Link::Stopped => {}
+            Link::Resting { .. } | Link::Paused | Link::Stopped => {}
         }
     }
 
@@ -287,7 +380,8 @@ impl Forwarder {
     }
 
     fn status_at_server(&self) -> Option<TopicName> {
-        self.options.status_topic.as_ref().and_then(|topic| self.renamed(topic))
+        let topic = self.options.status_topic.as_ref().and_then(|topic| self.renamed(topic))?;
+        self.options.takes.topic(&topic).is_ok().then_some(topic)
     }
 
     /// CONNACK came.
@@ -300,7 +394,7 @@ impl Forwarder {
             // [MQTT-3.2.2-4]: session state that we do not have means to start clean.
             Session::Unknown if present => {
                 self.session = Session::Stale;
-                return self.reconnect(now, out);
+                return self.reconnect(now, Fault::StaleSession, out);
             }
             Session::Stale if present => {
                 let fault = Fault::Protocol("it says that a session is present after a clean start");
@@ -309,7 +403,7 @@ impl Forwarder {
             // A clean session of 3.1.1 would end with this connection.
             Session::Stale if self.options.version != ProtocolVersion::V5 => {
                 self.session = Session::Ours;
-                return self.reconnect(now, out);
+                return self.reconnect(now, Fault::StaleSession, out);
             }
             _ => self.session = Session::Ours,
         }
@@ -318,29 +412,34 @@ impl Forwarder {
         self.link = Link::Up(Box::new(up));
         self.status.connected_since = Some(now);
         out.push(Output::Event(Event::Connected { session_present: present }));
-        self.window.set_receive_maximum(server.receive_maximum.min(self.options.window));
+        self.window.set_receive_maximum(server.receive_maximum.min(self.window_cap));
         // What is open at a QoS that the server does not take any more cannot be taken up.
         if !present || self.window.exceeds(server.maximum_qos) {
             self.session_lost(out);
         }
         self.window.resume();
         self.downlink.connected(present);
+        self.stale.connected(now.monotonic, present);
         self.presence.connected();
+        self.lanes.iter_mut().for_each(|lane| lane.backlog.connected());
         self.subscribe(now, out);
     }
 
     /// The server forgot the session: what had arrived is done, the rest is owed anew.
     fn session_lost(&mut self, out: &mut Vec<Output>) {
         let forgotten = self.window.forget();
-        for sequence in forgotten.delivered {
+        for delivered in forgotten.delivered {
             self.status.acknowledged += 1;
-            self.done(sequence, out);
+            self.done(delivered, out);
         }
-        if forgotten.on_disk {
-            let record = Record::WindowForgotten { consumer: self.consumer };
-            self.append(Urgency::Lingers, record, out);
+        for consumer in forgotten.on_disk {
+            self.append(Urgency::Lingers, Record::WindowForgotten { consumer }, out);
         }
-        self.backlog.owe_again(forgotten.again);
+        let mut again = forgotten.again;
+        for lane in &mut self.lanes {
+            let of_lane = again.extract_if(.., |owed| owed.loaded.delivery.consumer == lane.consumer);
+            lane.backlog.owe_again(of_lane.collect());
+        }
     }
 
     /// Ends a connection in the standard's way, because of something the server said.
@@ -355,22 +454,31 @@ impl Forwarder {
     }
 
     /// Connects again at once: nothing is wrong with the server.
-    fn reconnect(&mut self, now: Moment, out: &mut Vec<Output>) {
+    pub(super) fn reconnect(&mut self, now: Moment, fault: Fault, out: &mut Vec<Output>) {
         let disconnect = Disconnect::new(ReasonCode::Success);
         self.send(now, Packet::Disconnect(Box::new(disconnect)), out);
         out.push(Output::Close);
-        self.lost(now, Fault::StaleSession, out);
+        self.lost(now, fault, out);
         self.link = Link::Resting { until: now.monotonic };
     }
 
     /// There is no connection any more.
-    fn lost(&mut self, now: Moment, fault: Fault, out: &mut Vec<Output>) {
+    pub(super) fn lost(&mut self, now: Moment, fault: Fault, out: &mut Vec<Output>) {
         if let Link::Up(up) = &self.link
             && now.monotonic.since(up.since) >= self.options.stable_after
         {
             self.backoff.reset();
         }
-        self.link = Link::Resting { until: now.monotonic + self.backoff.failed() };
+        if fault == Fault::Disconnected(ReasonCode::ReceiveMaximumExceeded) {
+            // It said one thing and means another: half of what was open when it complained.
+            self.window_cap =
+                u16::try_from(self.window.len() / 2).unwrap_or(u16::MAX).clamp(1, self.window_cap);
+        }
+        let rest = if fault.wants_rest() { self.backoff.overloaded() } else { self.backoff.failed() };
+        let was_up = self.is_up();
+        self.link = Link::Resting { until: now.monotonic + rest };
+        self.stale.disconnected(now.monotonic, was_up);
+        self.hold_until = None;
         self.window.suspend();
         self.waiting.clear();
         self.presence.disconnected();
@@ -409,7 +517,7 @@ impl std::fmt::Debug for Forwarder {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Forwarder")
-            .field("consumer", &self.consumer)
+            .field("lanes", &self.lanes)
             .field("link", &self.link)
             .field("status", &self.status)
             .finish_non_exhaustive()

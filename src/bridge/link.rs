@@ -18,6 +18,8 @@ pub(super) enum Link {
     Greeting { until: Instant },
     /// CONNACK came.
     Up(Box<Up>),
+    /// A person said so; nothing is tried before another word.
+    Paused,
     /// For good.
     Stopped,
 }
@@ -35,6 +37,10 @@ pub(super) struct Up {
     ping_expires_at: Option<Instant>,
     blocked_until: Option<Instant>,
     write_deadline: Duration,
+    /// When the login is to be renewed.
+    pub(super) renew_at: Option<Instant>,
+    /// Whether it is being renewed: from then on only what is open is waited for.
+    pub(super) renewing: bool,
 }
 
 /// What the server takes.
@@ -52,8 +58,8 @@ impl Server {
         let said = properties.maximum_packet_size.and_then(|size| usize::try_from(size.get()).ok());
         Server {
             receive_maximum: properties.receive_maximum.map_or(u16::MAX, std::num::NonZero::get),
-            maximum_qos: properties.maximum_qos.unwrap_or(QoS::ExactlyOnce),
-            retain_available: properties.retain_available.unwrap_or(true),
+            maximum_qos: properties.maximum_qos.unwrap_or(QoS::ExactlyOnce).min(options.takes.maximum_qos),
+            retain_available: properties.retain_available.unwrap_or(true) && options.takes.retain,
             max_packet_bytes: said.unwrap_or(usize::MAX).min(options.max_packet_bytes),
         }
     }
@@ -77,6 +83,8 @@ impl Up {
             ping_expires_at: None,
             blocked_until: None,
             write_deadline: options.acknowledgement_deadline,
+            renew_at: options.renew_after.map(|after| now + after),
+            renewing: false,
         }
     }
 
@@ -132,7 +140,7 @@ impl Up {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        [self.ping_at(), self.ping_expires_at, self.blocked_until].into_iter().flatten().min()
+        [self.ping_at(), self.ping_expires_at, self.blocked_until, self.renew_at].into_iter().flatten().min()
     }
 }
 
@@ -141,7 +149,7 @@ impl Link {
         match self {
             Link::Resting { until } | Link::Opening { until } | Link::Greeting { until } => Some(*until),
             Link::Up(up) => up.next_timeout(),
-            Link::Stopped => None,
+            Link::Paused | Link::Stopped => None,
         }
     }
 }

@@ -1,9 +1,12 @@
-//! Which topic a message has at the server: prefix replacement by the forward rules of an uplink.
+//! What a message is called on the other side, and how it travels: the forward and receive rules of an uplink.
 //!
 //! Which messages are forwarded at all was decided when they were accepted; this renames them, nothing else.
 
+use std::time::Duration;
+
 use bytestring::ByteString;
 
+use super::target::Target;
 use crate::mqtt::{QoS, TopicError, TopicFilter, TopicName};
 
 /// One line of an uplink's `forward` table.
@@ -15,60 +18,129 @@ pub struct Forward {
     pub to: Target,
     /// The highest quality of service towards the server.
     pub maximum_qos: QoS,
+    /// Whether the server is to retain them.
+    pub retain: RetainPolicy,
+    /// Which go first.
+    pub priority: Priority,
+    /// How many at most; the rest waits.
+    pub rate: Option<Rate>,
+    /// How many travel together, if they do.
+    pub batch: Option<Batch>,
 }
 
-/// What a forwarded message is called at the server.
+/// Whether what is forwarded is retained at the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RetainPolicy {
+    /// As the publisher said.
+    #[default]
+    Keep,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What goes first when not everything can go at once. A higher one always goes before a lower one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Before all others; not held back by the byte budget and the time windows of a metered link.
+    Alarm,
+    /// The usual.
+    #[default]
+    Normal,
+    /// When nothing else waits.
+    Bulk,
+}
+
+/// So many messages in so much time, evenly, with a little in reserve for a burst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub messages: u32,
+    /// In how much time.
+    pub per: Duration,
+}
+
+/// Many readings in one publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// How many messages at most.
+    pub messages: usize,
+    /// How many bytes of payload at most.
+    pub bytes: usize,
+    /// How long the first of them may wait for the others.
+    pub linger: Duration,
+}
+
+/// One line of an uplink's `receive` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// As here.
-    Same,
-    /// The filter's levels ahead of its first wildcard are replaced by these; the others follow.
-    Prefix(ByteString),
-    /// Always this.
-    Fixed(TopicName),
-}
-
-impl Target {
-    /// Reads the `to` of a forward table: a topic, or a prefix followed by `#` (`#` alone: no prefix).
-    ///
-    /// # Errors
-    /// When it is neither.
-    pub fn parse(text: &str) -> Result<Target, TopicError> {
-        let Some(prefix) = text.strip_suffix('#') else {
-            return TopicName::parse(text.to_owned()).map(Target::Fixed);
-        };
-        if prefix.is_empty() {
-            return Ok(Target::Prefix(ByteString::new()));
-        }
-        let Some(levels) = prefix.strip_suffix('/') else {
-            return Err(TopicError::MultiLevelMisplaced);
-        };
-        if !levels.is_empty() {
-            TopicName::parse(levels.to_owned())?;
-        }
-        Ok(Target::Prefix(ByteString::from(prefix)))
-    }
+pub struct Receive {
+    /// What the server is asked for.
+    pub filter: TopicFilter,
+    /// What it is called here.
+    pub to: Target,
+    /// The highest quality of service.
+    pub maximum_qos: QoS,
+    /// What waited at the server for longer than this is not passed on any more.
+    pub max_age: Option<Duration>,
 }
 
 impl Forward {
-    /// The name of a message at the server; `None` when this line is not about it.
-    fn rename(&self, topic: &TopicName) -> Option<Result<TopicName, TopicError>> {
-        if !self.filter.matches(topic) {
-            return None;
+    /// A line that says nothing but what goes up.
+    #[must_use]
+    pub const fn new(filter: TopicFilter) -> Forward {
+        Forward {
+            filter,
+            to: Target::Same,
+            maximum_qos: QoS::AtLeastOnce,
+            retain: RetainPolicy::Keep,
+            priority: Priority::Normal,
+            rate: None,
+            batch: None,
         }
-        Some(match &self.to {
-            Target::Same => Ok(topic.clone()),
-            Target::Fixed(fixed) => Ok(fixed.clone()),
-            Target::Prefix(prefix) => {
-                let literal = self.filter.levels().take_while(|level| !matches!(*level, "+" | "#")).count();
-                let rest: Vec<&str> = topic.levels().skip(literal).collect();
-                let renamed = format!("{prefix}{}", rest.join("/"));
-                // `a/#` matches `a` itself: no level follows the prefix.
-                let renamed = if rest.is_empty() { renamed.trim_end_matches('/') } else { &renamed };
-                TopicName::parse(renamed.to_owned())
-            }
-        })
     }
+
+    /// The name of the queue that keeps its messages; the usual one has none. Lines that are held back on their own
+    /// have queues of their own, so that they hold back nothing else.
+    #[must_use]
+    pub fn queue(&self) -> ByteString {
+        let class = match self.priority {
+            Priority::Alarm => "alarm",
+            Priority::Normal => "",
+            Priority::Bulk => "bulk",
+        };
+        if self.rate.is_none() && self.batch.is_none() {
+            return ByteString::from_static(class);
+        }
+        ByteString::from(format!("{class}:{}", self.filter.as_str()))
+    }
+
+    /// Whether the server is to retain a message that `said` so here.
+    pub(super) const fn retains(&self, said: bool) -> bool {
+        match self.retain {
+            RetainPolicy::Keep => said,
+            RetainPolicy::Always => true,
+            RetainPolicy::Never => false,
+        }
+    }
+}
+
+impl Receive {
+    /// A line that says nothing but what comes down.
+    #[must_use]
+    pub const fn new(filter: TopicFilter) -> Receive {
+        Receive { filter, to: Target::Same, maximum_qos: QoS::AtLeastOnce, max_age: None }
+    }
+
+    /// What a message of the server is called here, and how old it may be.
+    pub(super) fn find<'a>(lines: &'a [Receive], topic: &TopicName) -> Option<&'a Receive> {
+        lines.iter().find(|line| line.filter.matches(topic))
+    }
+}
+
+/// The first line that is about a message.
+pub(super) fn find<'a>(forward: &'a [Forward], topic: &TopicName) -> Option<&'a Forward> {
+    forward.iter().find(|line| line.filter.matches(topic))
 }
 
 /// The name of `topic` at the server: the first line that is about it decides; without one it is the same.
@@ -76,68 +148,38 @@ impl Forward {
 /// # Errors
 /// When the renamed topic is none: too long, or empty.
 pub(super) fn rename(forward: &[Forward], topic: &TopicName) -> Result<TopicName, TopicError> {
-    forward.iter().find_map(|line| line.rename(topic)).unwrap_or_else(|| Ok(topic.clone()))
+    match find(forward, topic) {
+        Some(line) => line.to.apply(&line.filter, topic),
+        None => Ok(topic.clone()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn renamed(filter: &str, to: &str, topic: &str) -> String {
+    fn line(filter: &str, to: &str) -> Forward {
         let filter = TopicFilter::parse(filter.to_owned()).unwrap();
-        let line = Forward { filter, to: Target::parse(to).unwrap(), maximum_qos: QoS::AtLeastOnce };
-        rename(&[line], &TopicName::parse(topic.to_owned()).unwrap()).unwrap().as_str().to_owned()
-    }
-
-    #[test]
-    fn the_prefix_ahead_of_the_first_wildcard_is_replaced() {
-        assert_eq!(
-            renamed("tidegate/#", "acme/site-7/#", "tidegate/gh/air/state"),
-            "acme/site-7/gh/air/state"
-        );
-        assert_eq!(renamed("tidegate/+/state", "x/#", "tidegate/air/state"), "x/air/state");
-        assert_eq!(renamed("#", "all/#", "a/b"), "all/a/b");
-        assert_eq!(renamed("a/b/#", "#", "a/b/c/d"), "c/d");
-        assert_eq!(renamed("a/#", "/x/#", "a//b"), "/x//b");
-    }
-
-    #[test]
-    fn the_parent_level_of_a_filter_becomes_the_prefix_alone() {
-        assert_eq!(renamed("a/#", "x/y/#", "a"), "x/y");
-        assert_eq!(renamed("a/b", "x/y/#", "a/b"), "x/y");
-    }
-
-    #[test]
-    fn without_a_wildcard_the_target_is_fixed() {
-        assert_eq!(
-            renamed("t/+/state", "devices/7/messages/events/", "t/a/state"),
-            "devices/7/messages/events/"
-        );
+        Forward { to: Target::parse(to).unwrap(), ..Forward::new(filter) }
     }
 
     #[test]
     fn what_no_line_is_about_keeps_its_name_and_the_first_line_decides() {
-        assert_eq!(renamed("other/#", "x/#", "a/b"), "a/b");
-        let line = |filter: &str, to: &str| Forward {
-            filter: TopicFilter::parse(filter.to_owned()).unwrap(),
-            to: Target::parse(to).unwrap(),
-            maximum_qos: QoS::AtLeastOnce,
-        };
         let topic = TopicName::parse("a/b").unwrap();
+        assert_eq!(rename(&[line("other/#", "x/#")], &topic).unwrap(), topic);
         let lines = [line("a/#", "first/#"), line("#", "second/#")];
         assert_eq!(rename(&lines, &topic).unwrap().as_str(), "first/b");
     }
 
     #[test]
-    fn bad_targets_are_refused_and_a_rename_into_nothing_is_an_error() {
-        assert_eq!(Target::parse("a#"), Err(TopicError::MultiLevelMisplaced));
-        assert_eq!(Target::parse("a/+/#"), Err(TopicError::WildcardInName));
-        assert_eq!(Target::parse(""), Err(TopicError::Empty));
-        let line = Forward {
-            filter: TopicFilter::parse("a/#").unwrap(),
-            to: Target::parse("#").unwrap(),
-            maximum_qos: QoS::AtLeastOnce,
-        };
-        assert_eq!(rename(&[line], &TopicName::parse("a").unwrap()), Err(TopicError::Empty));
+    fn what_is_held_back_on_its_own_has_a_queue_of_its_own() {
+        let plain = line("a/#", "#");
+        let alarm = Forward { priority: Priority::Alarm, ..plain.clone() };
+        let rated =
+            Forward { rate: Some(Rate { messages: 1, per: Duration::from_secs(1) }), ..plain.clone() };
+        assert_eq!(
+            [plain.queue(), alarm.queue(), rated.queue()].map(|name| name.to_string()),
+            ["", "alarm", ":a/#"]
+        );
     }
 }

@@ -29,11 +29,15 @@
 //! After a crash the QoS 2 identifiers come from [`crate::durable::UplinkState`]; deliveries at QoS 1 that are not
 //! done are simply in the journal still.
 
+mod admission;
 mod backlog;
 mod backoff;
+mod dead_letter;
 mod downlink;
 mod fault;
 mod forwarder;
+mod identity;
+mod lanes;
 mod link;
 mod mapping;
 mod options;
@@ -41,21 +45,31 @@ mod packets;
 mod presence;
 mod publication;
 mod pump;
+mod rate;
 mod restoration;
+mod stale;
+mod steering;
+mod target;
 mod waiting;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
+pub use backlog::Order;
+pub use dead_letter::DeadLetter;
 pub use fault::Fault;
 pub use forwarder::Forwarder;
-pub use mapping::{Forward, Target};
-pub use options::Options;
+pub use identity::{MESSAGE_ID_FIELD, MESSAGE_ID_PROPERTY, MessageId};
+pub use lanes::Queue;
+pub use mapping::{Batch, Forward, Priority, Rate, Receive, RetainPolicy};
+pub use options::{Options, Takes};
 pub use presence::PresenceMap;
+pub use target::{Part, Target, TargetError};
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::durable::{
@@ -79,6 +93,8 @@ pub enum Input {
     WriteAdvanced,
     /// The journal has deliveries of this uplink up to here, committed.
     Available {
+        /// In which of its queues.
+        consumer: ConsumerId,
         /// Up to where.
         through: Sequence,
     },
@@ -114,6 +130,19 @@ pub enum Input {
     Clock(Boots),
     /// The deadline of [`Forwarder::next_timeout`] passed.
     Timeout,
+    /// With what to log in from now on; said before [`Input::Opened`].
+    Login {
+        /// User name, if the server wants one.
+        username: Option<ByteString>,
+        /// Password, if the server wants one.
+        password: Option<Bytes>,
+    },
+    /// A person wants nothing to be sent for now: everything is kept.
+    Pause,
+    /// A person wants it to go on.
+    Resume,
+    /// A person gives up everything that waits now.
+    Discard,
     /// The gateway stops: say good-bye.
     Stop,
 }
@@ -156,6 +185,9 @@ pub enum Output {
         /// Whether an acknowledgement waits.
         urgency: Urgency,
     },
+    /// A message that the server will never take, to be laid aside for a person to look at. It is dropped, and
+    /// counted, by what follows.
+    DeadLetter(Box<DeadLetter>),
     /// Something to count or to show.
     Event(Event),
 }
@@ -221,4 +253,10 @@ pub struct Status {
     pub dropped: BTreeMap<DropReason, u64>,
     /// Deliveries open towards the server.
     pub in_flight: usize,
+    /// Whether a person paused it.
+    pub paused: bool,
+    /// Messages laid aside because the server will never take them.
+    pub dead_letters: u64,
+    /// Messages that the server refused for now, to be sent once more.
+    pub postponed: u64,
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::mapping::Forward;
+use super::backlog::Order;
+use super::identity::MessageId;
+use super::mapping::{Forward, Rate, Receive};
 use crate::limits::{
     PACKET_BYTES_MAX, UPLINK_ACKNOWLEDGEMENT_DEADLINE, UPLINK_GREETING_DEADLINE,
     UPLINK_INCOMING_PACKET_BYTES, UPLINK_OPEN_DEADLINE, UPLINK_RECEIVE_MAXIMUM,
@@ -32,7 +34,19 @@ pub struct Options {
     /// What messages are called at the server; the first line that is about a topic decides.
     pub forward: Vec<Forward>,
     /// What the server is asked for.
-    pub receive: Vec<(TopicFilter, QoS)>,
+    pub receive: Vec<Receive>,
+    /// The gateway's name, in the names of its messages.
+    pub gateway: ByteString,
+    /// Where messages carry their names.
+    pub message_id: MessageId,
+    /// In which order a queue is sent.
+    pub order: Order,
+    /// How many messages may be sent; the rest waits.
+    pub rate: Option<Rate>,
+    /// What the server takes beside what it says itself.
+    pub takes: Takes,
+    /// How long one connection may be used: then the login is renewed by connecting anew.
+    pub renew_after: Option<Duration>,
     /// Messages open at once, at most; the server's Receive Maximum may be lower.
     pub window: u16,
     /// Bytes of the largest packet that the server takes; a 5.0 server may say less.
@@ -71,6 +85,12 @@ impl Options {
             status_topic: None,
             forward: Vec::new(),
             receive: Vec::new(),
+            gateway: ByteString::from_static("gateway"),
+            message_id: MessageId::Off,
+            order: Order::Fifo,
+            rate: None,
+            takes: Takes::default(),
+            renew_after: None,
             window: 1000,
             max_packet_bytes: PACKET_BYTES_MAX,
             max_incoming_packet_bytes: UPLINK_INCOMING_PACKET_BYTES,
@@ -83,6 +103,64 @@ impl Options {
             stable_after: Duration::from_secs(30),
             seed: 0,
         }
+    }
+}
+
+/// What a server takes that does not say so itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Takes {
+    /// Slashes in a topic.
+    pub topic_slashes: Option<usize>,
+    /// Bytes of a topic.
+    pub topic_bytes: Option<usize>,
+    /// The only topics that may be published; empty: all.
+    pub only_topics: Vec<TopicFilter>,
+    /// Characters that no topic may have.
+    pub no_characters: &'static str,
+    /// The highest quality of service.
+    pub maximum_qos: QoS,
+    /// Whether it retains.
+    pub retain: bool,
+    /// Bytes of a payload, where that is what is bounded.
+    pub payload_bytes: Option<usize>,
+}
+
+impl Default for Takes {
+    fn default() -> Takes {
+        Takes {
+            topic_slashes: None,
+            topic_bytes: None,
+            only_topics: Vec::new(),
+            no_characters: "",
+            maximum_qos: QoS::ExactlyOnce,
+            retain: true,
+            payload_bytes: None,
+        }
+    }
+}
+
+impl Takes {
+    /// Whether this topic may be published.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn topic(&self, topic: &TopicName) -> Result<(), String> {
+        let text = topic.as_str();
+        let slashes = text.bytes().filter(|byte| *byte == b'/').count();
+        if let Some(most) = self.topic_slashes.filter(|most| slashes > *most) {
+            return Err(format!("the topic has {slashes} slashes, the server takes {most}"));
+        }
+        if let Some(most) = self.topic_bytes.filter(|most| text.len() > *most) {
+            return Err(format!("the topic has {} bytes, the server takes {most}", text.len()));
+        }
+        if let Some(bad) = text.chars().find(|found| self.no_characters.contains(*found)) {
+            return Err(format!("the server takes no topic with {bad:?}"));
+        }
+        if !self.only_topics.is_empty() && !self.only_topics.iter().any(|filter| filter.matches(topic)) {
+            let known: Vec<&str> = self.only_topics.iter().map(TopicFilter::as_str).collect();
+            return Err(format!("the server takes no other topics than {}", known.join(", ")));
+        }
+        Ok(())
     }
 }
 

@@ -3,11 +3,14 @@
 //! The server is not trusted: acknowledgements of what is not open are counted and change nothing; packets that
 //! only a client sends end the connection.
 
+use super::dead_letter::{Unsendable, is_temporary};
 use super::downlink::Arrival;
-use super::fault::Fault;
+use super::fault::{Fault, plain};
 use super::forwarder::Forwarder;
 use super::link::Link;
-use super::{Event, Output};
+use super::mapping::Receive;
+use super::window::Parcel;
+use super::{Event, Output, identity};
 use crate::durable::{DropReason, Message, MessageBody, Record, Urgency};
 use crate::flow::Received;
 use crate::limits::UPLINK_SUBSCRIBE_FILTERS;
@@ -62,29 +65,37 @@ impl Forwarder {
     }
 
     fn pub_ack(&mut self, now: Moment, ack: &Acknowledgement, out: &mut Vec<Output>) {
+        if is_temporary(ack.reason) {
+            return self.postpone(now, ack.packet_identifier);
+        }
         let Some(parcel) = self.window.acknowledged(ack.packet_identifier) else {
             self.status.unexpected_acknowledgements += 1;
             return;
         };
         self.waiting.answered(now.monotonic, ack.packet_identifier);
-        self.settle(parcel.sequence(), ack.reason, out);
+        self.settle(now, &parcel, ack.reason, out);
     }
 
     fn pub_rec(&mut self, now: Moment, ack: &Acknowledgement, out: &mut Vec<Output>) {
         let identifier = ack.packet_identifier;
+        if is_temporary(ack.reason) {
+            return self.postpone(now, identifier);
+        }
         if ack.reason.is_error() {
             let Some(parcel) = self.window.refused(identifier) else {
                 self.status.unexpected_acknowledgements += 1;
                 return;
             };
             self.waiting.answered(now.monotonic, identifier);
-            self.settle(parcel.sequence(), ack.reason, out);
+            self.settle(now, &parcel, ack.reason, out);
             return;
         }
         match self.window.received(identifier) {
             Received::Release => {
                 self.waiting.answered(now.monotonic, identifier);
-                let record = Record::Released { consumer: self.consumer, packet_identifier: identifier };
+                let owed = self.window.get(identifier).and_then(|(_, parcel)| parcel.owed().next());
+                let consumer = owed.map_or_else(|| self.consumer(), |(consumer, _)| consumer);
+                let record = Record::Released { consumer, packet_identifier: identifier };
                 let ticket = self.append(Urgency::Awaited, record, out);
                 self.window.hold_release(ticket, identifier);
             }
@@ -108,27 +119,28 @@ impl Forwarder {
             return;
         };
         self.waiting.answered(now.monotonic, ack.packet_identifier);
-        self.settle(parcel.sequence(), ReasonCode::Success, out);
+        self.settle(now, &parcel, ReasonCode::Success, out);
     }
 
     /// A delivery ended: well, or because the server does not want it.
-    fn settle(
-        &mut self,
-        sequence: Option<crate::durable::Sequence>,
-        reason: ReasonCode,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(sequence) = sequence else { return };
-        if reason.is_error() {
-            self.drop_delivery(sequence, DropReason::Refused, out);
-        } else {
-            self.status.acknowledged += 1;
-            self.done(sequence, out);
+    fn settle(&mut self, now: Moment, parcel: &Parcel, reason: ReasonCode, out: &mut Vec<Output>) {
+        if !reason.is_error() {
+            self.hold.reset();
+            for owed in parcel.owed() {
+                self.status.acknowledged += 1;
+                self.done(owed, out);
+            }
+        } else if let Parcel::Delivery { loaded, more, .. } = parcel {
+            let detail = format!("the server refuses it: {}", plain(reason));
+            let why = Unsendable { reason: DropReason::Refused, detail };
+            for loaded in std::iter::once(loaded).chain(more) {
+                self.give_up(now, loaded, &why, out);
+            }
         }
     }
 
     fn incoming(&mut self, now: Moment, publish: Publish, out: &mut Vec<Output>) {
-        let Some(topic) = publish.topic else {
+        let Some(topic) = publish.topic.clone() else {
             return self.break_off(now, Fault::Protocol("it uses a topic alias that it was not given"), out);
         };
         let token = match self.downlink.published(publish.qos) {
@@ -139,6 +151,20 @@ impl Forwarder {
                 return self.break_off(now, Fault::Protocol("it has more messages open than it may"), out);
             }
         };
+        let line = Receive::find(&self.options.receive, &topic);
+        let max_age = line.and_then(|line| line.max_age);
+        // A topic that cannot be renamed keeps its name: nothing of the server is lost for a rule's sake.
+        let renamed = line.and_then(|line| line.to.apply(&line.filter, &topic).ok());
+        let too_old = self.stale.is_too_old(&now, &publish, max_age);
+        let own = identity::is_own(&self.options.gateway, publish.properties.as_deref());
+        if let Some(reason) = unwanted(own, too_old) {
+            self.drop_unkept(reason, out);
+            if let Some(answer) = self.downlink.accepted(token, Ok(())) {
+                self.send(now, answer, out);
+            }
+            return;
+        }
+        let topic = renamed.unwrap_or(topic);
         let properties = publish.properties.map(|mut properties| {
             properties.subscription_identifiers.clear();
             properties
@@ -159,14 +185,14 @@ impl Forwarder {
     /// Asks for what the uplink receives; again on every connection, for the server's session may be an old one.
     pub(super) fn subscribe(&mut self, now: Moment, out: &mut Vec<Output>) {
         let version_5 = self.options.version == ProtocolVersion::V5;
-        let requests = self.options.receive.iter().map(|(filter, qos)| {
-            let mut options = SubscriptionOptions::new(*qos);
+        let requests = self.options.receive.iter().map(|line| {
+            let mut options = SubscriptionOptions::new(line.maximum_qos.min(self.options.takes.maximum_qos));
             if version_5 {
-                options.no_local = filter.share_name().is_none();
+                options.no_local = line.filter.share_name().is_none();
                 options.retain_as_published = true;
                 options.retain_handling = RetainHandling::SendIfNew;
             }
-            (filter.as_byte_string().clone(), options)
+            (line.filter.as_byte_string().clone(), options)
         });
         let requests: Vec<_> = requests.collect();
         for some in requests.chunks(UPLINK_SUBSCRIBE_FILTERS) {
@@ -200,5 +226,14 @@ impl Forwarder {
                 out.push(Output::Event(Event::SubscriptionRefused { filter, reason: *reason }));
             }
         }
+    }
+}
+
+/// Why a message of the server is not passed on, if it is not.
+const fn unwanted(own: bool, too_old: bool) -> Option<DropReason> {
+    match (own, too_old) {
+        (true, _) => Some(DropReason::Looped),
+        (_, true) => Some(DropReason::Stale),
+        _ => None,
     }
 }

@@ -1,8 +1,10 @@
 //! How a parcel looks as a PUBLISH: its properties, its remaining life, its size on the wire.
 
+use super::identity::{self, MessageId};
+use super::options::Options;
 use super::window::Parcel;
 use crate::durable::MessageBody;
-use crate::mqtt::{PacketIdentifier, ProtocolVersion, Publish, PublishProperties, PublishQoS, QoS};
+use crate::mqtt::{PacketIdentifier, Publish, PublishProperties, PublishQoS, QoS};
 use crate::time::Moment;
 
 /// A QoS with the identifier it needs.
@@ -31,22 +33,28 @@ fn expiry_seconds(body: &MessageBody) -> Option<u32> {
 /// The PUBLISH of a parcel; `None` for one of which only the release is owed.
 pub(super) fn publish(
     parcel: &Parcel,
-    version: ProtocolVersion,
+    options: &Options,
     qos: PublishQoS,
     dup: bool,
     retain_available: bool,
     now: &Moment,
 ) -> Option<Publish> {
     let (topic, payload, retain, properties) = match parcel {
-        Parcel::Delivery { loaded, topic, payload, .. } => {
+        Parcel::Delivery { loaded, topic, payload, retain, .. } => {
             let message = &loaded.message;
             let properties = match &message.body {
-                MessageBody::Publish { properties, .. } if version == ProtocolVersion::V5 => {
+                _ if !options.version.is_v5() => None,
+                MessageBody::Publish { properties, .. } => {
                     aged(properties.as_deref(), &message.accepted_at, now)
                 }
-                _ => None,
+                MessageBody::Reading(_) => None,
             };
-            (topic, payload, loaded.delivery.retain, properties)
+            let properties = if options.message_id == MessageId::Off || !options.version.is_v5() {
+                properties
+            } else {
+                identity::with_name(properties, || identity::name_of(&options.gateway, loaded))
+            };
+            (topic, payload, *retain, properties)
         }
         Parcel::Presence { topic, payload } => (topic, payload, true, None),
         Parcel::Released { .. } => return None,

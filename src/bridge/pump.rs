@@ -1,41 +1,78 @@
 //! What can be sent or loaded now: after every input, as much as the window, the disk and the server allow.
 
-use super::Output;
-use super::forwarder::Forwarder;
+use smallvec::SmallVec;
+
+use super::admission::{frozen_payload, too_large};
+use super::backlog::{LoadRequest, Owed};
+use super::forwarder::{Forwarder, Loading};
+use super::lanes::{Choice, choose};
 use super::link::Server;
-use super::publication::{has_expired, publish, with_identifier};
+use super::publication::{publish, with_identifier};
 use super::window::{Parcel, Step};
-use crate::durable::{DropReason, LoadedDelivery, MessageBody, Record, Sequence, Urgency};
+use super::{Output, mapping};
+use crate::durable::{DropReason, LoadedDelivery, Record, Sequence, Ticket, Urgency};
 use crate::limits::UPLINK_QOS_2_WINDOW_3_1_1;
 use crate::mqtt::{
     Acknowledgement, Packet, PacketIdentifier, ProtocolVersion, PublishQoS, QoS, ReasonCode, encoded_len,
 };
-use crate::time::Moment;
+use crate::time::{Instant, Moment};
 
 impl Forwarder {
     pub(super) fn pump(&mut self, now: Moment, out: &mut Vec<Output>) {
+        self.wake_at = None;
+        self.discard(out);
+        let renews = self.renews(now, out);
         if let Some(server) = self.server() {
             self.flush(now, server, out);
-            self.tell_presence(now, server, out);
-            self.refill(now, server, out);
+            if !renews {
+                self.tell_presence(now, server, out);
+                self.refill(now, server, out);
+            }
             self.flush(now, server, out);
         }
-        let restoring = self.restoration.is_some();
-        if (self.is_up() || restoring)
-            && let Some(request) = self.backlog.load(restoring)
-        {
-            out.push(Output::Load {
-                consumer: self.consumer,
-                after: request.after,
-                max_messages: request.max_messages,
-                max_bytes: request.max_bytes,
-            });
+        self.read_ahead(out);
+    }
+
+    /// Asks the journal for more, one question at a time: the most urgent lane first.
+    fn read_ahead(&mut self, out: &mut Vec<Output>) {
+        if self.restoration.is_some() {
+            return self.load_for_restoration(out);
         }
+        if self.loading.is_some() {
+            return;
+        }
+        let is_up = self.is_up();
+        let mut lanes: SmallVec<[usize; 4]> = (0..self.lanes.len()).collect();
+        lanes.sort_by_key(|at| self.lanes.get(*at).map(|lane| lane.priority));
+        for at in lanes {
+            let Some(lane) = self.lanes.get_mut(at) else { continue };
+            if !is_up && lane.discarded.is_none() {
+                continue;
+            }
+            if let Some(request) = lane.backlog.load(false, || self.window.sequences()) {
+                return self.ask(at, Loading::Lane(at), request, out);
+            }
+        }
+    }
+
+    pub(super) fn ask(&mut self, lane: usize, loading: Loading, request: LoadRequest, out: &mut Vec<Output>) {
+        let Some(lane) = self.lanes.get(lane) else { return };
+        self.loading = Some(loading);
+        out.push(Output::Load {
+            consumer: lane.consumer,
+            after: request.after,
+            max_messages: request.max_messages,
+            max_bytes: request.max_bytes,
+        });
     }
 
     /// Sends what the window has ready.
     fn flush(&mut self, now: Moment, server: Server, out: &mut Vec<Output>) {
-        while let Some((identifier, step)) = self.window.next() {
+        let held = self.is_held(now.monotonic);
+        if held {
+            self.wake(self.hold_until);
+        }
+        while let Some((identifier, step)) = self.window.next(!held) {
             match step {
                 Step::PubRel => {
                     self.waiting.sent(now.monotonic, identifier);
@@ -45,6 +82,11 @@ impl Forwarder {
                 Step::Publish { dup } => self.send_open(now, server, identifier, dup, out),
             }
         }
+    }
+
+    /// Wants a timeout at this time at the latest.
+    fn wake(&mut self, at: Option<Instant>) {
+        self.wake_at = self.wake_at.into_iter().chain(at).min();
     }
 
     fn send_open(
@@ -64,12 +106,15 @@ impl Forwarder {
                 QoS::ExactlyOnce => self.window.refused(identifier),
                 _ => self.window.acknowledged(identifier),
             };
-            if let Some(sequence) = parcel.and_then(|parcel| parcel.sequence()) {
-                self.drop_delivery(sequence, DropReason::PacketTooLarge, out);
+            if let Some(Parcel::Delivery { loaded, more, .. }) = parcel {
+                let why = too_large(server);
+                for loaded in std::iter::once(loaded).chain(more) {
+                    self.give_up(now, &loaded, &why, out);
+                }
             }
             return;
         }
-        if dup && qos.qos() == QoS::AtLeastOnce && parcel.sequence().is_some() {
+        if dup && qos.qos() == QoS::AtLeastOnce && parcel.owed().next().is_some() {
             self.status.possible_duplicates += 1;
         }
         self.waiting.sent(now.monotonic, identifier);
@@ -81,6 +126,9 @@ impl Forwarder {
         while self.window.has_room() {
             let Some((topic, payload)) = self.presence.next() else { return };
             let Some(topic) = self.renamed(&topic) else { continue };
+            if self.options.takes.topic(&topic).is_err() {
+                continue;
+            }
             // A link that flaps would fill the window with repetitions of one state.
             if self.window.last_presence(&topic) == Some(&payload) {
                 continue;
@@ -100,30 +148,22 @@ impl Forwarder {
     /// its next acknowledgements until it hears from us. Those from the first of QoS 2 on wait, as one batch, for
     /// their identifiers to be on disk.
     fn refill(&mut self, now: Moment, server: Server, out: &mut Vec<Output>) {
-        if self.window.waits_for_batch() {
+        if self.window.waits_for_batch() || self.is_held(now.monotonic) {
             return;
         }
         let mut batch = Vec::new();
         let mut batch_ticket = None;
         while self.window.has_room() {
-            let Some(next) = self.backlog.peek() else { break };
-            let qos = next.loaded.delivery.qos.min(server.maximum_qos);
+            let Some(at) = self.choose(now.monotonic) else { break };
+            let next = self.lanes.get(at).and_then(|lane| lane.backlog.peek());
+            let Some(qos) = next.map(|next| next.loaded.delivery.qos.min(server.maximum_qos)) else { break };
             let full = qos == QoS::ExactlyOnce
                 && self.options.version != ProtocolVersion::V5
                 && self.window.len() >= UPLINK_QOS_2_WINDOW_3_1_1;
             if full || (qos == QoS::AtMostOnce && batch_ticket.is_some()) {
                 break;
             }
-            let Some(owed) = self.backlog.take() else { break };
-            let sequence = owed.loaded.sequence;
-            let parcel = match self.admit(owed.loaded, qos, server, &now) {
-                Ok(parcel) => parcel,
-                Err(reason) => {
-                    self.drop_delivery(sequence, reason, out);
-                    continue;
-                }
-            };
-            self.count_possible_duplicate(sequence, qos, owed.sent_before);
+            let Some(parcel) = self.next_parcel(now, at, qos, server, out) else { continue };
             match qos {
                 QoS::AtMostOnce => {
                     self.flush(now, server, out);
@@ -131,18 +171,14 @@ impl Forwarder {
                     {
                         self.send(now, publish, out);
                     }
-                    self.done(sequence, out);
+                    parcel.owed().for_each(|owed| self.done(owed, out));
                 }
                 QoS::AtLeastOnce if batch_ticket.is_none() => self.window.open(qos, parcel),
                 QoS::AtLeastOnce => batch.push(self.window.assign(qos, parcel)),
                 QoS::ExactlyOnce => {
-                    let frozen_payload = frozen_payload(&parcel);
-                    let packet_identifier = self.window.assign(qos, parcel);
-                    let consumer = self.consumer;
-                    let record =
-                        Record::Assigned { consumer, packet_identifier, sequence, qos, frozen_payload };
-                    batch_ticket = Some(self.append(Urgency::Awaited, record, out));
-                    batch.push(packet_identifier);
+                    let (identifier, ticket) = self.assign_on_disk(parcel, out);
+                    batch_ticket = ticket.or(batch_ticket);
+                    batch.push(identifier);
                 }
             }
         }
@@ -151,29 +187,83 @@ impl Forwarder {
         }
     }
 
-    /// Makes a delivery ready to be sent, or says why it never will be.
-    fn admit(
-        &self,
-        loaded: LoadedDelivery,
-        qos: QoS,
-        server: Server,
-        now: &Moment,
-    ) -> Result<Parcel, DropReason> {
-        let message = &loaded.message;
-        if has_expired(&message.body, &message.accepted_at, now) {
-            return Err(DropReason::Expired);
-        }
-        let topic = self.renamed(&message.topic).ok_or(DropReason::Refused)?;
-        let payload = self.payload(&message.body);
-        let parcel = Parcel::Delivery { loaded, qos, topic, payload };
-        let example = with_identifier(qos, PacketIdentifier::FIRST);
-        match self.publish(&parcel, server, example, false, now) {
-            Some(publish) if self.is_too_large(&publish, server) => Err(DropReason::PacketTooLarge),
-            _ => Ok(parcel),
+    /// The lane whose turn it is, if any may send now.
+    fn choose(&mut self, now: Instant) -> Option<usize> {
+        let ready = self.bucket.as_ref().map_or(now, |bucket| bucket.ready_at(now));
+        match choose(&mut self.lanes, self.last_lane, now) {
+            Choice::Nothing => None,
+            Choice::Lane(_) if ready > now => {
+                self.wake(Some(ready));
+                None
+            }
+            Choice::Lane(at) => Some(at),
+            Choice::At(at) => {
+                self.wake(Some(at));
+                None
+            }
         }
     }
 
-    fn publish(
+    /// Takes the next message of a lane, with those that travel with it, and makes it ready to be sent.
+    fn next_parcel(
+        &mut self,
+        now: Moment,
+        lane: usize,
+        qos: QoS,
+        server: Server,
+        out: &mut Vec<Output>,
+    ) -> Option<Parcel> {
+        let forward = &self.options.forward;
+        let same_topic = |one: &LoadedDelivery, other: &LoadedDelivery| {
+            let (one, other) = (&one.message.topic, &other.message.topic);
+            one == other || mapping::rename(forward, one) == mapping::rename(forward, other)
+        };
+        let (first, more) = self.lanes.get_mut(lane)?.take(now.monotonic, same_topic)?;
+        self.last_lane = lane;
+        if let Some(bucket) = &mut self.bucket {
+            bucket.take(now.monotonic);
+        }
+        for owed in std::iter::once(&first).chain(&more) {
+            self.count_possible_duplicate(owed.loaded.sequence, qos, owed.sent_before);
+        }
+        let more = more.into_iter().map(|owed| owed.loaded).collect();
+        match self.admit(first.loaded, more, qos, server, &now) {
+            Ok(parcel) => Some(parcel),
+            Err((all, why)) => {
+                // What is too large together may go one by one.
+                if all.len() > 1 && why.reason == DropReason::PacketTooLarge {
+                    let lane = self.lanes.get_mut(lane)?;
+                    lane.send_singly(all.len());
+                    let again = all.into_iter().map(|loaded| Owed { loaded, sent_before: false });
+                    lane.backlog.owe_again(again.collect());
+                    return None;
+                }
+                for loaded in &all {
+                    self.give_up(now, loaded, &why, out);
+                }
+                None
+            }
+        }
+    }
+
+    /// Gives a QoS 2 delivery its identifier, and that to the journal.
+    fn assign_on_disk(
+        &mut self,
+        parcel: Parcel,
+        out: &mut Vec<Output>,
+    ) -> (PacketIdentifier, Option<Ticket>) {
+        let frozen_payload = frozen_payload(&parcel);
+        let owed = parcel.owed().next();
+        let packet_identifier = self.window.assign(QoS::ExactlyOnce, parcel);
+        let ticket = owed.map(|(consumer, sequence)| {
+            let qos = QoS::ExactlyOnce;
+            let record = Record::Assigned { consumer, packet_identifier, sequence, qos, frozen_payload };
+            self.append(Urgency::Awaited, record, out)
+        });
+        (packet_identifier, ticket)
+    }
+
+    pub(super) fn publish(
         &self,
         parcel: &Parcel,
         server: Server,
@@ -181,11 +271,11 @@ impl Forwarder {
         dup: bool,
         now: &Moment,
     ) -> Option<Packet> {
-        publish(parcel, self.options.version, qos, dup, server.retain_available, now).map(Packet::Publish)
+        publish(parcel, &self.options, qos, dup, server.retain_available, now).map(Packet::Publish)
     }
 
     /// `[MQTT-3.2.2-15]`
-    fn is_too_large(&self, publish: &Packet, server: Server) -> bool {
+    pub(super) fn is_too_large(&self, publish: &Packet, server: Server) -> bool {
         encoded_len(self.options.version, publish).map_or(true, |bytes| bytes > server.max_packet_bytes)
     }
 
@@ -202,17 +292,5 @@ impl Forwarder {
         if sent_before || perhaps {
             self.status.possible_duplicates += 1;
         }
-    }
-}
-
-/// A reading is rendered anew whenever it is asked for; at QoS 2 a repetition must not differ.
-fn frozen_payload(parcel: &Parcel) -> Option<bytes::Bytes> {
-    match parcel {
-        Parcel::Delivery { loaded, payload, .. }
-            if matches!(loaded.message.body, MessageBody::Reading(_)) =>
-        {
-            Some(payload.clone())
-        }
-        _ => None,
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 
 use super::backlog::Owed;
-use crate::durable::{LoadedDelivery, Sequence, Ticket};
+use crate::durable::{ConsumerId, LoadedDelivery, Sequence, Ticket};
 use crate::flow::{Outbound, Phase, Received, Resend};
 use crate::limits::UPLINK_WINDOW_BYTES;
 use crate::mqtt::{PacketIdentifier, QoS, TopicName};
@@ -20,17 +20,21 @@ pub(super) enum Parcel {
     /// A delivery from the journal.
     Delivery {
         loaded: LoadedDelivery,
+        /// Others that travel in the same publish.
+        more: Vec<LoadedDelivery>,
         /// What it is sent with: the lower of what is owed and what the server takes.
         qos: QoS,
         /// Its name at the server.
         topic: TopicName,
         /// As first sent: a repetition does not differ.
         payload: Bytes,
+        /// Whether the server is to retain it.
+        retain: bool,
     },
     /// The state of the gateway or of a sensor, which is no history: never in the journal.
     Presence { topic: TopicName, payload: Bytes },
     /// A delivery of an earlier run that the server has received: only its release is owed.
-    Released { sequence: Sequence },
+    Released { consumer: ConsumerId, sequence: Sequence },
 }
 
 impl Parcel {
@@ -43,13 +47,17 @@ impl Parcel {
         }
     }
 
-    /// Which message it is, if it is one of the journal.
-    pub(super) const fn sequence(&self) -> Option<Sequence> {
-        match self {
-            Parcel::Delivery { loaded, .. } => Some(loaded.sequence),
-            Parcel::Released { sequence } => Some(*sequence),
-            Parcel::Presence { .. } => None,
-        }
+    /// Which messages of the journal it is, and of which queue.
+    pub(super) fn owed(&self) -> impl Iterator<Item = (ConsumerId, Sequence)> + '_ {
+        let (first, more) = match self {
+            Parcel::Delivery { loaded, more, .. } => {
+                (Some((loaded.delivery.consumer, loaded.sequence)), more.as_slice())
+            }
+            Parcel::Released { consumer, sequence } => (Some((*consumer, *sequence)), [].as_slice()),
+            Parcel::Presence { .. } => (None, [].as_slice()),
+        };
+        let more = more.iter().map(|loaded| (loaded.delivery.consumer, loaded.sequence));
+        first.into_iter().chain(more)
     }
 }
 
@@ -64,11 +72,11 @@ pub(super) enum Step {
 #[derive(Debug, Default)]
 pub(super) struct Forgotten {
     /// The server had received these: they are done.
-    pub(super) delivered: Vec<Sequence>,
+    pub(super) delivered: Vec<(ConsumerId, Sequence)>,
     /// Owed anew, in order.
     pub(super) again: Vec<Owed>,
-    /// Whether the disk knows identifiers that mean nothing any more.
-    pub(super) on_disk: bool,
+    /// Of which queues the disk knows identifiers that mean nothing any more.
+    pub(super) on_disk: BTreeSet<ConsumerId>,
 }
 
 #[derive(Debug)]
@@ -198,10 +206,13 @@ impl Window {
         }
     }
 
-    /// The next packet to be sent now, if the server takes one more.
-    pub(super) fn next(&mut self) -> Option<(PacketIdentifier, Step)> {
+    /// The next packet to be sent now, if the server takes one more; `may_publish`: no PUBLISH otherwise.
+    pub(super) fn next(&mut self, may_publish: bool) -> Option<(PacketIdentifier, Step)> {
         if let Some(identifier) = self.next_releases.pop_front() {
             return Some((identifier, Step::PubRel));
+        }
+        if !may_publish {
+            return None;
         }
         // [MQTT-3.3.4-7]
         let sent = self.outbound.len().saturating_sub(self.next_publishes.len());
@@ -238,6 +249,32 @@ impl Window {
     pub(super) fn acknowledged(&mut self, identifier: PacketIdentifier) -> Option<Parcel> {
         let parcel = self.outbound.acknowledged(identifier)?;
         Some(self.closed(identifier, parcel))
+    }
+
+    /// The server does not want it now: it is sent once more, before everything that was not sent yet. Whether there
+    /// is such a thing.
+    pub(super) fn postponed(&mut self, identifier: PacketIdentifier) -> bool {
+        let sent = matches!(self.outbound.get(identifier), Some((Phase::Published, _, _)))
+            && !self.next_publishes.iter().any(|(queued, _)| *queued == identifier);
+        if sent {
+            // Several that are refused one after the other stay in their order.
+            let place = self.postponed_ahead(identifier);
+            self.next_publishes.insert(place, (identifier, false));
+            self.unsent.insert(identifier);
+        }
+        sent
+    }
+
+    /// How many of those to be sent were opened before this one.
+    fn postponed_ahead(&self, identifier: PacketIdentifier) -> usize {
+        let before = self.outbound.iter().map(|(open, _, _)| open).take_while(|open| *open != identifier);
+        let before: BTreeSet<_> = before.collect();
+        self.next_publishes.iter().take_while(|(queued, _)| before.contains(queued)).count()
+    }
+
+    /// The messages that are open.
+    pub(super) fn sequences(&self) -> BTreeSet<Sequence> {
+        self.outbound.iter().flat_map(|(_, _, parcel)| parcel.owed()).map(|(_, sequence)| sequence).collect()
     }
 
     /// PUBREC with an error.
@@ -286,16 +323,20 @@ impl Window {
             let sent_before = phase == Phase::Published && !self.unsent.contains(&identifier);
             match parcel {
                 Parcel::Presence { .. } => {}
-                Parcel::Released { sequence } => {
-                    forgotten.on_disk = true;
-                    forgotten.delivered.push(sequence);
+                Parcel::Released { consumer, sequence } => {
+                    forgotten.on_disk.insert(consumer);
+                    forgotten.delivered.push((consumer, sequence));
                 }
-                Parcel::Delivery { loaded, qos, .. } => {
-                    forgotten.on_disk |= qos == QoS::ExactlyOnce;
-                    if arrived {
-                        forgotten.delivered.push(loaded.sequence);
-                    } else {
-                        forgotten.again.push(Owed { loaded, sent_before });
+                Parcel::Delivery { loaded, more, qos, .. } => {
+                    if qos == QoS::ExactlyOnce {
+                        forgotten.on_disk.insert(loaded.delivery.consumer);
+                    }
+                    for loaded in std::iter::once(loaded).chain(more) {
+                        if arrived {
+                            forgotten.delivered.push((loaded.delivery.consumer, loaded.sequence));
+                        } else {
+                            forgotten.again.push(Owed { loaded, sent_before });
+                        }
                     }
                 }
             }

@@ -121,6 +121,8 @@ pub enum Relay {
     AllBut(ConsumerId),
     /// None: presence is not history, uplinks have their own way for it.
     None,
+    /// This one, named by its first queue, and nobody else: what had been given up is tried once more.
+    Only(ConsumerId),
 }
 
 /// Who is at the other end of a connection.
@@ -282,6 +284,9 @@ pub struct ForwardRule {
     /// The highest quality of service towards the cloud; messages of QoS 0 are kept and sent at QoS 1 unless
     /// this is 0.
     pub maximum_qos: QoS,
+    /// Which of the uplink's queues keeps them: each is a durable consumer of its own, `NAME/QUEUE`. Empty: the
+    /// uplink's first, which is called NAME.
+    pub queue: ByteString,
 }
 
 /// The rules of one uplink, given to the broker at start.

@@ -66,6 +66,7 @@ impl Broker {
                     continue;
                 }
                 Subscriber::Uplink(place, _) if !self.may_relay(relay, place) => continue,
+                Subscriber::Session(_) | Subscriber::Group(_) if matches!(relay, Relay::Only(_)) => continue,
                 _ => {}
             }
             match recipients.last_mut() {
@@ -82,7 +83,10 @@ impl Broker {
         match relay {
             Relay::All => true,
             Relay::AllBut(consumer) => {
-                self.uplinks.get(usize::from(place)).is_none_or(|uplink| uplink.consumer != consumer)
+                self.uplinks.get(usize::from(place)).is_none_or(|uplink| !uplink.is(consumer))
+            }
+            Relay::Only(consumer) => {
+                self.uplinks.get(usize::from(place)).is_some_and(|uplink| uplink.is(consumer))
             }
             Relay::None => false,
         }
@@ -91,7 +95,8 @@ impl Broker {
     /// Whether a recipient gets this message through the journal.
     pub(super) fn wants_record(&self, recipient: &Recipient, message: &Message) -> bool {
         match recipient.subscriber {
-            Subscriber::Uplink(..) => recipient.maximum_qos > QoS::AtMostOnce,
+            // Also what is sent at QoS 0: until it is sent it has to wait somewhere.
+            Subscriber::Uplink(..) => true,
             Subscriber::Group(group) => {
                 recipient.maximum_qos.min(message.qos) > QoS::AtMostOnce
                     && self.groups.get(group).is_some_and(|group| group.backlog.is_some())
@@ -133,10 +138,11 @@ impl Broker {
                 continue;
             }
             let delivery = match recipient.subscriber {
-                Subscriber::Uplink(uplink, _) => {
+                Subscriber::Uplink(uplink, rule) => {
                     let Some(uplink) = self.uplinks.get(usize::from(uplink)) else { continue };
+                    let Some(consumer) = uplink.of_rules.get(usize::from(rule)) else { continue };
                     Delivery {
-                        consumer: uplink.consumer,
+                        consumer: *consumer,
                         qos: recipient.maximum_qos.min(message.qos.max(QoS::AtLeastOnce)),
                         retain: message.retain,
                         subscription_identifiers: SmallVec::new(),

@@ -3,21 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytestring::ByteString;
-
 use super::Folder;
 use super::kind;
-use super::meaning::{DEFAULT_FORWARD, access, listeners};
-use super::model::{Config, Gateway, Journal, Listener, Sensor, Source, Uplink};
+use super::meaning::{access, listeners};
+use super::model::{Config, Gateway, Journal, Listener, Sensor, Source};
 use super::section::Section;
-use super::server;
-use super::tree::{Node, Table, Value};
+use super::tree::{Node, Table};
+use super::uplinks;
 use crate::adapter::serial::{Flow, LineOptions};
-use crate::bridge::{Forward, Target};
 use crate::device::Options;
 use crate::journal::WhenFull;
 use crate::limits::Limits;
-use crate::mqtt::{ProtocolVersion, QoS, TopicFilter};
 use crate::net::ListenAddress;
 use crate::reading::SensorName;
 use crate::stream::AllowedOrigins;
@@ -26,12 +22,11 @@ use crate::stream::AllowedOrigins;
 pub(crate) const DEFAULT_DATA_DIR: &str = "tidegate-data";
 const DEFAULT_COMMIT_INTERVAL_MS: u64 = 1000;
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-const DEFAULT_KEEP_ALIVE_SECONDS: u16 = 60;
 
 /// Builds the configuration from a tree in which no error was found.
 pub(super) fn build(root: &Table, folder: &Folder) -> Config {
     let gateway = gateway(&Section::of_root(root, "gateway"), folder);
-    let uplink = |section: &Section<'_>| uplink(section, &gateway.id, folder);
+    let uplink = |section: &Section<'_>| uplinks::uplink(section, &gateway.id, folder);
     Config {
         limits: limits(&Section::of_root(root, "broker"), Limits::default()),
         rights: access::rights(root),
@@ -60,7 +55,7 @@ pub(super) fn profile_dirs(gateway: &Section<'_>, folder: &Folder) -> Vec<PathBu
     gateway.texts("profile_dirs").iter().map(|(path, _)| folder.path().join(path)).collect()
 }
 
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     match kind::name(&name) {
         Ok(()) => name,
@@ -204,54 +199,4 @@ pub(super) fn options(section: &Section<'_>) -> Options {
         eep: section.node("eep").map(|_| section.map("eep").into_iter().collect()),
         interval_ms: section.number("interval_ms"),
     }
-}
-
-fn uplink(section: &Section<'_>, gateway_id: &str, folder: &Folder) -> Option<Uplink> {
-    let forward = match section.node("forward") {
-        Some(node) => node.elements().iter().filter_map(forward).collect(),
-        None => vec![plain(DEFAULT_FORWARD)?],
-    };
-    Some(Uplink {
-        name: ByteString::from(section.name),
-        server: server::server(section, folder)?,
-        version: match section.text("version") {
-            Some("3.1.1") => ProtocolVersion::V3_1_1,
-            _ => ProtocolVersion::V5,
-        },
-        client_id: ByteString::from(section.text("client_id").unwrap_or(gateway_id)),
-        username: section.text("username").map(str::to_owned),
-        password: section.text("password").map(|text| folder.secret(text)),
-        keep_alive_seconds: section.number("keep_alive_seconds").unwrap_or(DEFAULT_KEEP_ALIVE_SECONDS),
-        forward,
-        receive: section.texts("receive").iter().filter_map(|(text, _)| filter(text)).collect(),
-    })
-}
-
-fn filter(text: &str) -> Option<TopicFilter> {
-    TopicFilter::parse(text.to_owned()).ok()
-}
-
-/// A forward rule that says nothing but what goes up.
-fn plain(text: &str) -> Option<Forward> {
-    Some(Forward { filter: filter(text)?, to: Target::Same, maximum_qos: QoS::AtLeastOnce })
-}
-
-fn forward(node: &Node) -> Option<Forward> {
-    let table = match &node.value {
-        Value::Text(text) => return plain(text),
-        Value::Table(table) => table,
-        _ => return None,
-    };
-    let rule = plain(table.get("filter")?.as_text()?)?;
-    Some(Forward {
-        to: match table.get("to") {
-            Some(node) => Target::parse(node.as_text()?).ok()?,
-            None => rule.to,
-        },
-        maximum_qos: match table.get("qos").map(|node| &node.value) {
-            Some(Value::Integer(number)) => u8::try_from(*number).ok().and_then(QoS::from_u8)?,
-            _ => rule.maximum_qos,
-        },
-        ..rule
-    })
 }

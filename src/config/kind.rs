@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::schema::Table;
 use crate::adapter::serial::PortAddress;
-use crate::bridge::Target;
+use crate::bridge::{Rate, Target};
 use crate::device::SerialFormat;
 use crate::mqtt::TopicFilter;
 use crate::net::ListenAddress;
@@ -91,8 +91,9 @@ pub(super) static TOPIC_FILTER: Notation = notation("topic filter", "\"tidegate/
     TopicFilter::parse(text.to_owned()).map(drop).map_err(|error| error.to_string())
 });
 pub(super) static TOPIC: Notation = notation("topic", "\"sites/greenhouse/#\"", |text| {
-    Target::parse(text).map(drop).map_err(|error| error.to_string())
+    Target::parse(&with_names(text, "x", "x")).map(drop).map_err(|error| error.to_string())
 });
+pub(super) static RATE: Notation = notation("rate", "\"10/s\"", |text| rate(text).map(drop));
 pub(super) static MEASUREMENT: Notation = notation("measurement", "\"temperature\"", |text| {
     let known = text.is_empty() || MeasurementName::parse(text).is_some();
     if known { Ok(()) } else { Err("it has control characters, quotes, or more than 64 bytes".into()) }
@@ -215,6 +216,21 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     number_with_unit(text, &UNITS, expected).map(Duration::from_millis)
 }
 
+/// `"10/s"`, `"30/min"`, `"1000/h"`.
+pub(super) fn rate(text: &str) -> Result<Rate, String> {
+    let expected = "a rate is written \"10/s\", \"30/min\" or \"1000/h\"";
+    let (number, unit) = text.split_once('/').ok_or(expected)?;
+    let messages = number.trim().parse().ok().filter(|number| *number > 0).ok_or(expected)?;
+    let unit = unit.trim();
+    let per = duration(unit).or_else(|_| duration(&format!("1{unit}"))).map_err(|_| expected)?;
+    if per.is_zero() { Err(expected.into()) } else { Ok(Rate { messages, per }) }
+}
+
+/// A topic with the names that stand in it as `{gateway}` and `{client_id}`.
+pub(super) fn with_names(text: &str, gateway: &str, client_id: &str) -> String {
+    text.replace("{gateway}", gateway).replace("{client_id}", client_id)
+}
+
 fn number_with_unit(text: &str, units: &[(&str, u64)], expected: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -258,6 +274,16 @@ mod tests {
         assert_eq!(duration("15 min"), Ok(Duration::from_secs(900)));
         for bad in ["", "30", "d", "1y", "1h30m"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates() {
+        assert_eq!(rate("10/s"), Ok(Rate { messages: 10, per: Duration::from_secs(1) }));
+        assert_eq!(rate("30 / min"), Ok(Rate { messages: 30, per: Duration::from_secs(60) }));
+        assert_eq!(rate("5/10s"), Ok(Rate { messages: 5, per: Duration::from_secs(10) }));
+        for bad in ["", "10", "/s", "0/s", "10/0s", "x/s", "10/y"] {
+            assert!(rate(bad).is_err(), "{bad}");
         }
     }
 

@@ -23,6 +23,7 @@ mod server;
 mod tests;
 mod tree;
 mod unavailable;
+mod uplinks;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -8,12 +8,12 @@ use bytestring::ByteString;
 
 use super::secret::Secret;
 use crate::adapter::serial::{LineOptions, PortAddress};
-use crate::bridge::Forward;
+use crate::bridge::{Forward, MessageId, Order, Rate, Receive};
 use crate::broker::Rights;
 use crate::device::Options;
 use crate::journal::WhenFull;
 use crate::limits::Limits;
-use crate::mqtt::{ProtocolVersion, TopicFilter};
+use crate::mqtt::ProtocolVersion;
 use crate::net::ListenAddress;
 use crate::reading::SensorName;
 use crate::stream::{AllowedOrigins, ClientTls, Proxy, ServerTls, Url};
@@ -142,8 +142,16 @@ pub struct Uplink {
     pub keep_alive_seconds: u16,
     /// What goes up; the first that matches a message decides.
     pub forward: Vec<Forward>,
-    /// What comes down.
-    pub receive: Vec<TopicFilter>,
+    /// What comes down; the first that matches a message decides.
+    pub receive: Vec<Receive>,
+    /// What goes first after an outage.
+    pub order: Order,
+    /// Where messages carry their names.
+    pub message_id: MessageId,
+    /// How many messages may be sent.
+    pub rate: Option<Rate>,
+    /// Messages open at once; `None`: as many as is good.
+    pub window: Option<u16>,
 }
 
 /// How the server of an uplink is reached.

@@ -392,6 +392,30 @@ static UPLINK: Table = table(&[
         "Whether fresh messages pass the backlog after an outage.",
     ),
     key(
+        "backlog_percent",
+        Kind::Number(1, 100),
+        "`50`",
+        "With `live-first`: of a hundred messages sent while both wait, so many are of the backlog.",
+    ),
+    key(
+        "rate",
+        Kind::Text(&kind::RATE),
+        "the provider's, else none",
+        "How many messages may be sent; the rest waits.",
+    ),
+    key(
+        "window",
+        Kind::Number(1, 65_535),
+        "the provider's, else `1000`",
+        "Messages sent and not acknowledged at once; the server's Receive Maximum may be lower.",
+    ),
+    key(
+        "message_id",
+        Kind::Choice(&["property", "field", "off"]),
+        "`\"property\"`",
+        "Where a message carries a name that stays the same when it is sent again: the user property `tidegate-id` of MQTT 5; the field `message_id` of a JSON payload (and the property); or nowhere.",
+    ),
+    key(
         "durability",
         Kind::Choice(&["disk", "either"]),
         "`\"disk\"`",
@@ -403,7 +427,12 @@ static UPLINK: Table = table(&[
         "`[\"tidegate/#\"]`",
         "What goes up. The first that matches a message decides.",
     ),
-    key("receive", Kind::Texts(&kind::TOPIC_FILTER), "`[]`", "What comes down."),
+    key(
+        "receive",
+        Kind::Rules(&RECEIVE),
+        "`[]`",
+        "What comes down. The first that matches a message decides.",
+    ),
 ]);
 
 static UPLINK_TLS: Table = table(&[
@@ -430,14 +459,50 @@ static FORWARD: Table = table(&[
         "to",
         Kind::Text(&kind::TOPIC),
         "their own topic",
-        "Where they go: a topic; or `PREFIX/#`, which replaces the filter's levels ahead of its first wildcard.",
+        "Where they go: a topic; `PREFIX/#`, which replaces the filter's levels ahead of its first wildcard; or a template: `{2}` is the second level of the old topic, `{2..}` that and all behind it, `{gateway}` the gateway's id, `{client_id}` the uplink's.",
     ),
     key("qos", Kind::Number(0, 2), "`1`", "The highest quality of service upstream."),
     key(
         "priority",
         Kind::Choice(&["alarm", "normal", "bulk"]),
         "`\"normal\"`",
-        "Which goes first after an outage.",
+        "Which goes first: an alarm before everything else, bulk when nothing else waits.",
+    ),
+    key(
+        "retain",
+        Kind::Choice(&["keep", "always", "never"]),
+        "`\"keep\"`",
+        "Whether the server is to retain them: as the publisher said, always, or never.",
+    ),
+    key(
+        "rate",
+        Kind::Text(&kind::RATE),
+        "",
+        "How many may be sent; the rest waits, and holds nothing else back.",
+    ),
+    key("batch", Kind::Table(&BATCH), "", "Puts many readings into one publish: a JSON array."),
+]);
+
+static BATCH: Table = table(&[
+    key("messages", Kind::Number(2, 10_000), "`100`", "How many at most."),
+    key("bytes", Kind::Size(256, 16 << 20), "`\"64KiB\"`", "How many bytes at most, about."),
+    key("linger", Kind::Duration, "`\"1min\"`", "How long the first may wait for the others."),
+]);
+
+static RECEIVE: Table = table(&[
+    key("filter", Kind::Text(&kind::TOPIC_FILTER), "", "Which messages of the server."),
+    key(
+        "to",
+        Kind::Text(&kind::TOPIC),
+        "their own topic",
+        "What they are called here, written as in `forward`.",
+    ),
+    key("qos", Kind::Number(0, 2), "`1`", "The highest quality of service."),
+    key(
+        "max_age",
+        Kind::Duration,
+        "",
+        "Commands that waited longer than this at the server while the link was down are dropped and counted.",
     ),
 ]);
 

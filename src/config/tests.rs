@@ -93,7 +93,7 @@ fn an_uplink_is_read_whole() {
         (uplink.forward[1].maximum_qos, &uplink.forward[1].to),
         (QoS::ExactlyOnce, &Target::parse("c/#").unwrap())
     );
-    assert_eq!(uplink.receive[0].as_str(), "d/+");
+    assert_eq!(uplink.receive[0].filter.as_str(), "d/+");
 }
 
 #[test]
@@ -239,10 +239,10 @@ fn what_guards_and_is_not_built_stops_the_start_and_the_rest_does_not() {
         "[sensor.k]\nble = 'A4:C1:38:12:34:56'\n",
     );
     warning(
-        "uplink.cloud.order",
-        "'live-first'",
+        "uplink.cloud.durability",
+        "'either'",
         "not available in this version yet",
-        &format!("{UPLINK}order = 'live-first'\n"),
+        &format!("{UPLINK}durability = 'either'\n"),
     );
 }
 

@@ -31,9 +31,7 @@ const LIST: &[Unavailable] = &[
     warning("sensor.*.ble", When::Present, "Bluetooth"),
     warning("ble", When::Present, "Bluetooth"),
     warning("uplink.*.provider", When::Present, "the habits of known clouds"),
-    warning("uplink.*.order", When::Text("live-first"), "live-first order"),
     warning("uplink.*.durability", When::Text("either"), "forwarding before the disk"),
-    warning("uplink.*.forward.*.priority", When::Present, "priorities"),
     warning("journal.when_full", When::Text("keep-latest"), "keep-latest; the oldest are dropped instead"),
 ];
 

@@ -31,6 +31,8 @@ pub enum Reply {
     Loaded(Loaded),
     /// To an uplink: there is something committed for it.
     Available {
+        /// For which of its queues.
+        consumer: ConsumerId,
         /// Up to which sequence.
         through: Sequence,
     },
@@ -77,6 +79,25 @@ impl JournalHandle {
         let request = Request::Register { writer, mailbox: Arc::clone(&mailbox) };
         self.requests.send(request).await.map_err(|_| JournalStopped)?;
         Ok(JournalClient { requests: self.requests.clone(), writer, mailbox })
+    }
+
+    /// As [`JournalHandle::client`], for an uplink of several queues: what concerns any of them is said to the one
+    /// client, which appends under the first.
+    ///
+    /// # Errors
+    /// When the journal has stopped.
+    pub async fn client_of_queues(
+        &self,
+        first: ConsumerId,
+        others: &[ConsumerId],
+    ) -> Result<JournalClient, JournalStopped> {
+        let client = self.client(Writer::uplink(first)).await?;
+        for queue in others.iter().filter(|queue| **queue != first) {
+            let mailbox = Arc::clone(&client.mailbox);
+            let request = Request::Register { writer: Writer::uplink(*queue), mailbox };
+            self.requests.send(request).await.map_err(|_| JournalStopped)?;
+        }
+        Ok(client)
     }
 
     /// What is in the journal now.
@@ -196,7 +217,7 @@ pub(super) struct Mailbox {
 #[derive(Default)]
 struct Letters {
     committed: Option<Ticket>,
-    available: Option<Sequence>,
+    available: BTreeMap<ConsumerId, Sequence>,
     health: Option<JournalHealth>,
     dropped: BTreeMap<(ConsumerId, DropReason), u64>,
     loaded: Vec<Loaded>,
@@ -207,7 +228,10 @@ impl Mailbox {
         let mut letters = self.letters();
         match reply {
             Reply::Committed { ticket } => letters.committed = letters.committed.max(Some(ticket)),
-            Reply::Available { through } => letters.available = letters.available.max(Some(through)),
+            Reply::Available { consumer, through } => {
+                let known = letters.available.entry(consumer).or_default();
+                *known = through.max(*known);
+            }
             Reply::Health(health) => letters.health = Some(health),
             Reply::Loaded(loaded) => letters.loaded.push(loaded),
             Reply::Dropped { consumer, count, reason } => {
@@ -226,7 +250,8 @@ impl Mailbox {
     fn take(&self) -> Vec<Reply> {
         let letters = std::mem::take(&mut *self.letters());
         let committed = letters.committed.map(|ticket| Reply::Committed { ticket });
-        let available = letters.available.map(|through| Reply::Available { through });
+        let available = letters.available.into_iter();
+        let available = available.map(|(consumer, through)| Reply::Available { consumer, through });
         let dropped = letters.dropped.into_iter();
         let dropped = dropped.map(|((consumer, reason), count)| Reply::Dropped { consumer, count, reason });
         let loaded = letters.loaded.into_iter().map(Reply::Loaded);

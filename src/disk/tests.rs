@@ -133,7 +133,7 @@ async fn the_thread_commits_answers_and_stops() {
     let mut available = Sequence::ZERO;
     while available < Sequence(500) {
         for reply in uplink.replies().await.unwrap() {
-            if let Reply::Available { through } = reply {
+            if let Reply::Available { through, .. } = reply {
                 available = through;
             }
         }

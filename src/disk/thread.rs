@@ -196,7 +196,7 @@ impl<D: Disk> Owner<D> {
             match event {
                 Event::Committed { writer, ticket } => self.tell(writer, Reply::Committed { ticket }),
                 Event::Available { consumer, through } => {
-                    self.tell(Writer::uplink(consumer), Reply::Available { through });
+                    self.tell(Writer::uplink(consumer), Reply::Available { consumer, through });
                 }
                 Event::Dropped { consumer, count, reason } => {
                     self.counters.add_dropped(reason, count);

@@ -197,11 +197,19 @@ pub enum DropReason {
     LinkDown,
     /// The access rules do not allow it, or do not allow it any more.
     NotAuthorized,
+    /// The cloud takes no such topic: too deep, too long, or not one of its own.
+    TopicNotAllowed,
+    /// A person gave it up: `tidegate uplink NAME discard`.
+    Discarded,
+    /// A command that came down from the cloud too late.
+    Stale,
+    /// A message of this gateway that came back down.
+    Looped,
 }
 
 impl DropReason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [DropReason; 14] = [
+    pub const ALL: [DropReason; 18] = [
         DropReason::QueueFull,
         DropReason::JournalFull,
         DropReason::JournalFullNewest,
@@ -216,6 +224,10 @@ impl DropReason {
         DropReason::InboxFull,
         DropReason::LinkDown,
         DropReason::NotAuthorized,
+        DropReason::TopicNotAllowed,
+        DropReason::Discarded,
+        DropReason::Stale,
+        DropReason::Looped,
     ];
 
     /// The label of its metric; never changes.
@@ -236,6 +248,10 @@ impl DropReason {
             DropReason::InboxFull => "inbox_full",
             DropReason::LinkDown => "link_down",
             DropReason::NotAuthorized => "not_authorized",
+            DropReason::TopicNotAllowed => "topic_not_allowed",
+            DropReason::Discarded => "discarded",
+            DropReason::Stale => "stale",
+            DropReason::Looped => "looped",
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytestring::ByteString;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
@@ -42,8 +43,8 @@ struct Foundation {
     counters: Arc<BrokerCounters>,
     renderer: Arc<dyn Render>,
     owner: OwnerHandle,
-    /// Of the uplinks, in the order of the configuration.
-    consumers: Vec<ConsumerId>,
+    /// Of the uplinks, in the order of the configuration: their queues.
+    queues: Vec<Vec<(ByteString, ConsumerId)>>,
     tasks: Tasks,
 }
 
@@ -58,7 +59,7 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         counters,
         renderer,
         owner,
-        consumers,
+        queues,
         mut tasks,
     } = lay_foundation(config, &system_clock).await?;
     let presence = PresenceBoard::start(&config.gateway.id, owner.entrance(), Arc::clone(&clock)).await?;
@@ -72,8 +73,9 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         counters: Arc::clone(&counters),
         status_topic: presence.status_topic().clone(),
         uplink_notes: config.gateway.data_dir.clone(),
+        gateway: ByteString::from(config.gateway.id.as_str()),
     };
-    let uplinks = start_uplinks(config, &common, &owner, &recovery, &consumers).await?;
+    let uplinks = start_uplinks(config, &common, &owner, &recovery, queues).await?;
     let verifier = Arc::new(Verifier::start().map_err(StartError::Passwords)?);
     let listeners = start_listeners(config, &owner, &verifier);
     let sources = Sources::new(&config.gateway, owner.entrance(), &presence, &system_clock);
@@ -125,7 +127,7 @@ async fn lay_foundation(config: &Config, system_clock: &SystemClock) -> Result<F
 
     let renderer: Arc<dyn Render> = Arc::new(Json);
     let mut outputs = Vec::new();
-    let (broker, consumers) = build_broker(config, &renderer, &recovery, now, &mut outputs);
+    let (broker, queues) = build_broker(config, &renderer, &recovery, now, &mut outputs);
     let counters = Arc::new(BrokerCounters::default());
     counters.count_dropped(DropReason::Damaged, recovery.report.messages_lost());
     let client = journal.client(Writer::BROKER).await.map_err(|_| StartError::Stopped)?;
@@ -149,25 +151,29 @@ async fn lay_foundation(config: &Config, system_clock: &SystemClock) -> Result<F
         counters,
         renderer,
         owner,
-        consumers,
+        queues,
         tasks,
     })
 }
 
-/// The broker as the last run left it, and the consumers of its uplinks.
+/// The broker as the last run left it, and the queues of its uplinks.
 fn build_broker(
     config: &Config,
     renderer: &Arc<dyn Render>,
     recovery: &Recovery,
     now: Moment,
     outputs: &mut Vec<Output>,
-) -> (Broker, Vec<ConsumerId>) {
+) -> (Broker, Vec<Vec<(ByteString, ConsumerId)>>) {
     let broker = Broker::new(config.limits.clone(), Arc::clone(renderer));
     let mut broker = broker.with_rights(config.rights.clone());
     broker.restore(&recovery.state, &recovery.queued, now);
     let uplinks = config.uplinks.iter();
-    let consumers = uplinks.map(|uplink| broker.add_uplink(now, &uplinks::rules(uplink), outputs)).collect();
-    (broker, consumers)
+    let queues = uplinks.map(|uplink| {
+        let first = broker.add_uplink(now, &uplinks::rules(uplink), outputs);
+        broker.uplink_queues(first)
+    });
+    let queues = queues.collect();
+    (broker, queues)
 }
 
 async fn start_uplinks(
@@ -175,13 +181,13 @@ async fn start_uplinks(
     common: &Common,
     owner: &OwnerHandle,
     recovery: &Recovery,
-    consumers: &[ConsumerId],
+    queues: Vec<Vec<(ByteString, ConsumerId)>>,
 ) -> Result<Vec<KeptUplink>, Stopped> {
     let mut kept = Vec::new();
-    for (uplink, consumer) in config.uplinks.iter().zip(consumers) {
-        let restored = uplinks::restored(recovery, *consumer);
+    for (uplink, known) in config.uplinks.iter().zip(queues) {
+        let queues = uplinks::queues(uplink, known, recovery);
         let broker = owner.entrance().source().await?;
-        kept.push(uplinks::start(common, uplink, *consumer, restored, broker).await);
+        kept.push(uplinks::start(common, uplink, queues, broker).await);
     }
     Ok(kept)
 }

@@ -106,12 +106,13 @@ fn uplinks(
 ) -> BTreeMap<String, UplinkStatus> {
     let mut statuses = BTreeMap::new();
     for uplink in &gateway.uplinks {
-        let backlog = journal.backlogs.get(&uplink.consumer).copied().unwrap_or_default();
-        let oldest = backlog.oldest.and_then(|oldest| now.since(&oldest));
+        let backlogs: Vec<_> = uplink.queues.iter().filter_map(|queue| journal.backlogs.get(queue)).collect();
+        let ages = backlogs.iter().filter_map(|backlog| now.since(&backlog.oldest?));
+        let oldest = ages.max();
         let mut status = UplinkStatus {
             server: uplink.server.clone(),
-            backlog_messages: backlog.messages,
-            backlog_bytes: backlog.bytes,
+            backlog_messages: backlogs.iter().map(|backlog| backlog.messages).sum(),
+            backlog_bytes: backlogs.iter().map(|backlog| backlog.bytes).sum(),
             backlog_oldest_seconds: oldest.unwrap_or_default().as_secs_f64(),
             ..UplinkStatus::default()
         };

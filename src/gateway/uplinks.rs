@@ -9,13 +9,13 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use tokio::sync::watch;
 
-use crate::bridge::{self, Options, PresenceMap, Restored};
+use crate::bridge::{self, Options, PresenceMap, Priority, Queue, Restored};
 use crate::broker::{ForwardRule, UplinkRules};
 use crate::config::{self, Secret};
 use crate::disk::{Clock, JournalHandle};
 use crate::durable::{Boots, ConsumerId};
 use crate::journal::Recovery;
-use crate::mqtt::{QoS, TopicName};
+use crate::mqtt::TopicName;
 use crate::net::{Acceptances, Source};
 use crate::reading::Render;
 use crate::stream::Route;
@@ -26,7 +26,11 @@ use crate::uplink::{self, Credentials, Login, ServerConnector, Surroundings, Upl
 pub(super) fn rules(uplink: &config::Uplink) -> UplinkRules {
     let forward = uplink.forward.iter();
     let forward = forward
-        .map(|line| ForwardRule { filter: line.filter.clone(), maximum_qos: line.maximum_qos })
+        .map(|line| ForwardRule {
+            filter: line.filter.clone(),
+            maximum_qos: line.maximum_qos,
+            queue: line.queue(),
+        })
         .collect();
     UplinkRules { name: uplink.name.clone(), forward }
 }
@@ -42,13 +46,15 @@ pub(super) struct Common {
     pub(super) status_topic: TopicName,
     /// The folder in which uplinks note what they need after a restart.
     pub(super) uplink_notes: PathBuf,
+    pub(super) gateway: ByteString,
 }
 
 /// An uplink of the configuration.
 pub(super) struct KeptUplink {
     pub(super) name: ByteString,
     pub(super) server: String,
-    pub(super) consumer: ConsumerId,
+    /// Its queues, the first of which its name stands for.
+    pub(super) queues: Vec<ConsumerId>,
     /// `Err`: why it cannot run as it is configured. What it would send is kept.
     pub(super) running: Result<uplink::Uplink, String>,
 }
@@ -57,23 +63,22 @@ pub(super) struct KeptUplink {
 pub(super) async fn start(
     common: &Common,
     uplink: &config::Uplink,
-    consumer: ConsumerId,
-    restored: Restored,
+    queues: Vec<Queue>,
     broker: (Source, Acceptances),
 ) -> KeptUplink {
-    let running = try_to_start(common, uplink, consumer, restored, broker).await;
+    let consumers = queues.iter().map(|queue| queue.consumer).collect();
+    let running = try_to_start(common, uplink, queues, broker).await;
     if let Err(problem) = &running {
         tracing::error!("uplink {} is not started, its messages are kept: {problem}", uplink.name);
     }
     let server = uplink.server.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    KeptUplink { name: uplink.name.clone(), server, consumer, running }
+    KeptUplink { name: uplink.name.clone(), server, queues: consumers, running }
 }
 
 async fn try_to_start(
     common: &Common,
     uplink: &config::Uplink,
-    consumer: ConsumerId,
-    restored: Restored,
+    queues: Vec<Queue>,
     broker: (Source, Acceptances),
 ) -> Result<uplink::Uplink, String> {
     let session = session(uplink, common);
@@ -87,14 +92,33 @@ async fn try_to_start(
         clock: Arc::clone(&common.clock),
         renderer: Arc::clone(&common.renderer),
         watch: watch_of(uplink.name.clone(), Arc::clone(&common.counters)),
+        lay_aside: Box::new(|_| {}),
     };
-    uplink::spawn(connector, options, consumer, restored, surroundings)
-        .await
-        .map_err(|stopped| stopped.to_string())
+    uplink::spawn(connector, options, queues, surroundings).await.map_err(|stopped| stopped.to_string())
+}
+
+/// The queues of an uplink, with what an earlier run left in them. `known`: their names, and under which number the
+/// journal knows each.
+pub(super) fn queues(
+    uplink: &config::Uplink,
+    known: Vec<(ByteString, ConsumerId)>,
+    recovery: &Recovery,
+) -> Vec<Queue> {
+    let queue = |(name, consumer): (ByteString, ConsumerId)| {
+        let rule = uplink.forward.iter().find(|rule| rule.queue() == name);
+        let queue = Queue::new(consumer, restored(recovery, consumer));
+        match rule {
+            Some(rule) => Queue { priority: rule.priority, rate: rule.rate, batch: rule.batch, ..queue },
+            // No rule fills it any more; what it holds is sent when nothing else waits.
+            None if !name.is_empty() => Queue { priority: Priority::Bulk, ..queue },
+            None => queue,
+        }
+    };
+    known.into_iter().map(queue).collect()
 }
 
 /// What an earlier run left for the uplink.
-pub(super) fn restored(recovery: &Recovery, consumer: ConsumerId) -> Restored {
+fn restored(recovery: &Recovery, consumer: ConsumerId) -> Restored {
     let earlier = recovery.state.uplinks.get(&consumer);
     Restored {
         assigned: earlier.map(|uplink| uplink.assigned.clone()).unwrap_or_default(),
@@ -110,7 +134,12 @@ fn session(uplink: &config::Uplink, common: &Common) -> Options {
     options.keep_alive_seconds = uplink.keep_alive_seconds;
     options.status_topic = Some(common.status_topic.clone());
     options.forward.clone_from(&uplink.forward);
-    options.receive = uplink.receive.iter().map(|filter| (filter.clone(), QoS::AtLeastOnce)).collect();
+    options.receive.clone_from(&uplink.receive);
+    options.gateway = common.gateway.clone();
+    options.message_id = uplink.message_id;
+    options.order = uplink.order;
+    options.rate = uplink.rate;
+    options.window = uplink.window.unwrap_or(options.window);
     options.seed = RandomState::new().hash_one(uplink.name.as_bytes());
     options
 }

@@ -24,16 +24,18 @@ pub use connector::{Connector, Credentials, Login, Opened, Opening, ServerConnec
 use std::sync::Arc;
 
 use bytestring::ByteString;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::bridge::{Event, Forwarder, Options, PresenceMap, Restored, Status};
+use crate::bridge::{DeadLetter, Event, Forwarder, Options, PresenceMap, Queue, Status};
 use crate::disk::{Clock, JournalHandle, JournalStopped};
 use crate::durable::{Boots, ConsumerId};
-use crate::journal::Writer;
 use crate::net::{Acceptances, Source};
 use crate::reading::Render;
 use task::Task;
+
+/// Commands of a person that wait for the task.
+const COMMANDS_WAITING: usize = 4;
 
 /// One `[uplink.NAME]`.
 #[derive(Debug, Clone)]
@@ -46,6 +48,20 @@ pub struct UplinkOptions {
 
 /// Is told what a person should see, or what is counted; called on the uplink's task, must not wait.
 pub type Watch = Box<dyn FnMut(&Event) + Send>;
+
+/// Keeps what the server will never take; called on the uplink's task, must not wait for long.
+pub type LayAside = Box<dyn FnMut(&DeadLetter) + Send>;
+
+/// What a person may want of a running uplink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Sends nothing for now; everything is kept.
+    Pause,
+    /// Goes on.
+    Resume,
+    /// Gives up everything that waits now. What is under way is not called back.
+    Discard,
+}
 
 /// What an uplink works with.
 pub struct Surroundings {
@@ -63,6 +79,8 @@ pub struct Surroundings {
     pub renderer: Arc<dyn Render>,
     /// Is told what happens.
     pub watch: Watch,
+    /// Gets what the server will never take.
+    pub lay_aside: LayAside,
 }
 
 /// A running uplink.
@@ -73,6 +91,7 @@ pub struct Uplink {
     pub consumer: ConsumerId,
     status: watch::Receiver<Status>,
     stop: watch::Sender<bool>,
+    commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
 }
 
@@ -90,6 +109,11 @@ impl Uplink {
         self.status.clone()
     }
 
+    /// Does what a person wants; whether it is still running.
+    pub async fn command(&self, command: Command) -> bool {
+        self.commands.send(command).await.is_ok()
+    }
+
     /// Says good-bye to the server and ends.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
@@ -97,27 +121,41 @@ impl Uplink {
     }
 }
 
-/// Runs an uplink over connections of any kind; [`ServerConnector`] opens those to real servers.
+/// Runs an uplink over connections of any kind; [`ServerConnector`] opens those to real servers. `queues`: what it
+/// sends; the first is the one that its name stands for.
 ///
 /// # Errors
 /// When the journal has stopped.
 pub async fn spawn(
     connector: impl Connector,
     options: UplinkOptions,
-    consumer: ConsumerId,
-    restored: Restored,
+    queues: Vec<Queue>,
     surroundings: Surroundings,
 ) -> Result<Uplink, JournalStopped> {
-    let Surroundings { journal, broker, presence, boots, clock, renderer, watch: events } = surroundings;
-    let client = journal.client(Writer::uplink(consumer)).await?;
+    let Surroundings { journal, broker, presence, boots, clock, renderer, watch: events, lay_aside } =
+        surroundings;
+    let consumers: Vec<ConsumerId> = queues.iter().map(|queue| queue.consumer).collect();
+    let consumer = consumers.first().copied().unwrap_or(ConsumerId(0));
+    let client = journal.client_of_queues(consumer, &consumers).await?;
     // What was committed before the journal knew us was not announced to us.
     let committed = journal.status().await?.last_committed;
     let known_boots = boots.borrow().clone();
-    let forwarder =
-        Forwarder::new(clock(), consumer, options.session.clone(), renderer, known_boots, restored);
+    let forwarder = Forwarder::with_queues(clock(), &queues, options.session.clone(), renderer, known_boots);
     let (status, status_receiver) = watch::channel(Status::default());
     let (stop, stop_receiver) = watch::channel(false);
-    let task = Task::new(Box::new(connector), &options, forwarder, client, broker, clock, events, status);
+    let (commands, inner_commands) = mpsc::channel(COMMANDS_WAITING);
+    let task = Task::new(
+        Box::new(connector),
+        &options,
+        forwarder,
+        client,
+        broker,
+        clock,
+        (events, lay_aside),
+        consumers,
+        inner_commands,
+        status,
+    );
     let task = tokio::spawn(task.run(committed, presence, boots, stop_receiver));
-    Ok(Uplink { name: options.name, consumer, status: status_receiver, stop, task })
+    Ok(Uplink { name: options.name, consumer, status: status_receiver, stop, commands, task })
 }

@@ -3,17 +3,17 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::connection::{Connection, Happening};
 use super::connector::{Connector, Login, Opened, Opening};
 use super::handover::Handover;
-use super::{UplinkOptions, Watch};
+use super::{Command, LayAside, UplinkOptions, Watch};
 use crate::bridge::{Forwarder, Input, Output, PresenceMap, Status};
 use crate::broker::Relay;
 use crate::disk::{Clock, JournalClient, JournalStopped, Reply};
-use crate::durable::{Boots, Sequence};
+use crate::durable::{Boots, ConsumerId, Sequence};
 use crate::journal::Load;
 use crate::limits::UPLINK_GOODBYE_DEADLINE;
 use crate::mqtt::{Packet, ProtocolVersion, ReasonCode};
@@ -52,6 +52,9 @@ pub(super) struct Task {
     acceptances: Option<Acceptances>,
     clock: Clock,
     watch: Watch,
+    lay_aside: LayAside,
+    queues: Vec<ConsumerId>,
+    commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
     way: Way,
     greeting: Greeting,
@@ -74,6 +77,7 @@ enum Wake {
     Published(Result<(), Stopped>),
     Presence(PresenceMap),
     Boots(Boots),
+    Command(Command),
 }
 
 impl Task {
@@ -88,7 +92,9 @@ impl Task {
         journal: JournalClient,
         broker: Option<(Source, Acceptances)>,
         clock: Clock,
-        watch: Watch,
+        (watch, lay_aside): (Watch, LayAside),
+        queues: Vec<ConsumerId>,
+        commands: mpsc::Receiver<Command>,
         status: watch::Sender<Status>,
     ) -> Task {
         let (source, acceptances) = broker.unzip();
@@ -102,6 +108,9 @@ impl Task {
             acceptances,
             clock,
             watch,
+            lay_aside,
+            queues,
+            commands,
             status,
             way: Way::Closed,
             greeting: Greeting::default(),
@@ -118,7 +127,9 @@ impl Task {
         mut boots: watch::Receiver<Boots>,
         mut stop: watch::Receiver<bool>,
     ) {
-        self.handle(Input::Available { through: committed });
+        for consumer in self.queues.clone() {
+            self.handle(Input::Available { consumer, through: committed });
+        }
         let now = presence.borrow_and_update().clone();
         self.handle(Input::Presence(now));
         loop {
@@ -141,6 +152,9 @@ impl Task {
                 Wake::Accepted(None) => self.acceptances = None,
                 Wake::Presence(wanted) => self.handle(Input::Presence(wanted)),
                 Wake::Boots(boots) => self.handle(Input::Clock(boots)),
+                Wake::Command(Command::Pause) => self.handle(Input::Pause),
+                Wake::Command(Command::Resume) => self.handle(Input::Resume),
+                Wake::Command(Command::Discard) => self.handle(Input::Discard),
             }
         }
         self.say_goodbye().await;
@@ -171,6 +185,7 @@ impl Task {
             }
             Ok(()) = presence.changed() => Wake::Presence(presence.borrow_and_update().clone()),
             Ok(()) = boots.changed() => Wake::Boots(boots.borrow_and_update().clone()),
+            Some(command) = self.commands.recv() => Wake::Command(command),
             // Stops, too, when nobody holds the uplink any more.
             _ = stop.changed() => Wake::Stop,
         }
@@ -236,7 +251,7 @@ impl Task {
             Reply::Loaded(loaded) => {
                 self.handle(Input::Loaded { deliveries: loaded.deliveries, through: loaded.through });
             }
-            Reply::Available { through } => self.handle(Input::Available { through }),
+            Reply::Available { consumer, through } => self.handle(Input::Available { consumer, through }),
             Reply::Dropped { count, reason, .. } => self.handle(Input::Dropped { count, reason }),
             Reply::Health(_) => {}
         }
@@ -282,6 +297,7 @@ impl Task {
                 let relay = Relay::AllBut(self.forwarder.consumer());
                 self.publications.push(Publication { token, message: *message, relay, urgency });
             }
+            Output::DeadLetter(letter) => (self.lay_aside)(&letter),
             Output::Event(event) => (self.watch)(&event),
         }
     }

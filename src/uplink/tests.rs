@@ -11,10 +11,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant as TokioInstant;
 
 use super::*;
-use crate::bridge::Fault;
+use crate::bridge::{Fault, Queue, Restored};
 use crate::disk::{FileDisk, start};
 use crate::durable::{Delivery, Message, MessageBody, Record, Sequence, Ticket, Urgency};
-use crate::journal::{Journal, Options as JournalOptions};
+use crate::journal::{Journal, Options as JournalOptions, Writer};
 use crate::mqtt::{
     Acknowledgement, ConnAck, ConnAckProperties, Decoder, Packet, PublishQoS, QoS, ReasonCode, TopicName,
     encode,
@@ -142,7 +142,9 @@ async fn rig(buffer_bytes: usize, change: impl FnOnce(&mut Options)) -> Rig {
     let (opened_sender, opened) = mpsc::unbounded_channel();
     let connector = MemoryConnector { opened: opened_sender, buffer_bytes };
     let (finish, options, surroundings) = prepare(change).await;
-    let uplink = spawn(connector, options, CONSUMER, Restored::default(), surroundings).await.unwrap();
+    let uplink = spawn(connector, options, vec![Queue::new(CONSUMER, Restored::default())], surroundings)
+        .await
+        .unwrap();
     finish(uplink, opened)
 }
 
@@ -173,6 +175,7 @@ async fn prepare(change: impl FnOnce(&mut Options)) -> (Finish, UplinkOptions, S
         clock: clock(),
         renderer: Arc::new(NoReadings),
         watch: Box::new(|_| {}),
+        lay_aside: Box::new(|_| {}),
     };
     let finish = move |uplink, opened| Rig {
         uplink,
@@ -438,7 +441,9 @@ async fn tcp_rig(host: &str, port: u16) -> Rig {
     let urls = [Url::parse(&format!("mqtt://{host}:{port}")).unwrap()].to_vec();
     let route = Route { dead_after: options.session.acknowledgement_deadline, ..Route::default() };
     let connector = ServerConnector::new(urls, route);
-    let uplink = spawn(connector, options, CONSUMER, Restored::default(), surroundings).await.unwrap();
+    let uplink = spawn(connector, options, vec![Queue::new(CONSUMER, Restored::default())], surroundings)
+        .await
+        .unwrap();
     finish(uplink, mpsc::unbounded_channel().1)
 }
 

@@ -184,6 +184,7 @@ impl Gateway {
         let rule = |(filter, qos): &(String, QoS)| ForwardRule {
             filter: TopicFilter::parse(filter.as_str()).expect("a filter"),
             maximum_qos: *qos,
+            queue: ByteString::new(),
         };
         let forward = plan.forward.iter().map(rule).collect();
         let rules = UplinkRules { name: ByteString::from_static("cloud"), forward };
@@ -271,7 +272,7 @@ impl Gateway {
                 bridge::Output::Event(bridge::Event::Dropped { count, reason }) => {
                     out.push(Effect::Dropped { count, reason });
                 }
-                bridge::Output::Event(_) => {}
+                bridge::Output::Event(_) | bridge::Output::DeadLetter(_) => {}
             }
         }
         self.append(now, writer, &mut records);
@@ -365,7 +366,7 @@ impl Gateway {
             }
             JournalEvent::Available { consumer, through } => {
                 if self.uplink.as_ref().is_some_and(|uplink| uplink.consumer == consumer) {
-                    self.give_uplink(done, bridge::Input::Available { through });
+                    self.give_uplink(done, bridge::Input::Available { consumer, through });
                 }
             }
             JournalEvent::Dropped { consumer, count, reason } => {

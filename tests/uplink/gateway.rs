@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use smallvec::smallvec;
-use tidegate::bridge::{Options, PresenceMap, Restored, Status};
+use tidegate::bridge::{Options, PresenceMap, Queue, Restored, Status};
 use tidegate::disk::{Clock, FileDisk, JournalClient, JournalHandle, start};
 use tidegate::durable::{
     Boots, ConsumerId, Delivery, Message, MessageBody, Record, Sequence, State, Ticket, Urgency,
@@ -75,8 +75,10 @@ impl Gateway {
             clock: clock(),
             renderer: Arc::new(NoReadings),
             watch: Box::new(|_| {}),
+            lay_aside: Box::new(|_| {}),
         };
-        let uplink = spawn(connector, options, CONSUMER, restored, surroundings).await.unwrap();
+        let uplink =
+            spawn(connector, options, vec![Queue::new(CONSUMER, restored)], surroundings).await.unwrap();
         Gateway { uplink, journal, broker, sequence: last_sequence, _presence: presence, _boots: boots }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::{Event, Fault, Input};
+use super::super::{Event, Fault, Input, Receive};
 use super::world::{World, ack, version_3};
 use crate::mqtt::{
     Connect, Disconnect, Packet, ProtocolVersion, Publish, PublishQoS, QoS, ReasonCode, TopicFilter,
@@ -393,7 +393,7 @@ fn subscriptions_are_made_on_each_connection_and_refusals_are_told() {
     let filters: Vec<_> =
         (0..10).map(|number| TopicFilter::parse(format!("set/{number}")).unwrap()).collect();
     let mut world = World::with(|options| {
-        options.receive = filters.iter().map(|filter| (filter.clone(), QoS::AtLeastOnce)).collect();
+        options.receive = filters.iter().map(|filter| Receive::new(filter.clone())).collect();
     });
     world.connect();
     world.settle();
@@ -439,7 +439,7 @@ fn subscriptions_are_made_on_each_connection_and_refusals_are_told() {
 #[test]
 fn a_server_that_never_answers_subscribe_is_left() {
     let mut world = World::with(|options| {
-        options.receive = vec![(TopicFilter::parse("x").unwrap(), QoS::AtMostOnce)];
+        options.receive = vec![Receive::new(TopicFilter::parse("x").unwrap())];
     });
     world.input(Input::Timeout);
     world.answer_open();

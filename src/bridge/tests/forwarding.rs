@@ -5,7 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use bytes::Bytes;
 
 use super::super::{Event, Forward, Input, Target};
-use super::world::{World, ack, version_3};
+use super::world::{CONSUMER, World, ack, version_3};
 use crate::durable::{DropReason, MessageBody, Record, Sequence};
 use crate::mqtt::{Packet, PublishProperties, QoS, ReasonCode, TopicFilter};
 use crate::reading::{Reading, SensorName};
@@ -268,9 +268,8 @@ fn a_reading_is_rendered_when_it_is_sent_and_a_repetition_does_not_differ() {
 fn forwarded_topics_are_renamed_and_a_rename_into_nothing_is_dropped() {
     let mut world = World::with(|options| {
         let line = |filter: &str, to: &str| Forward {
-            filter: TopicFilter::parse(filter.to_owned()).unwrap(),
             to: Target::parse(to).unwrap(),
-            maximum_qos: QoS::AtLeastOnce,
+            ..Forward::new(TopicFilter::parse(filter.to_owned()).unwrap())
         };
         options.forward = vec![line("a/#", "acme/#"), line("gone/#", "#")];
     });
@@ -282,7 +281,8 @@ fn forwarded_topics_are_renamed_and_a_rename_into_nothing_is_dropped() {
     world.settle();
     let topics: Vec<_> = world.cloud.arrived.iter().map(|(topic, _)| topic.as_str()).collect();
     assert_eq!(topics, ["acme/b", "c"]);
-    assert_eq!(world.forwarder.status().dropped[&DropReason::Refused], 1);
+    assert_eq!(world.forwarder.status().dropped[&DropReason::TopicNotAllowed], 1);
+    assert_eq!(world.dead_letters.len(), 1);
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn towards_3_1_1_no_more_is_open_at_qos_2_than_a_silent_server_takes() {
 fn a_load_that_finds_nothing_is_not_repeated() {
     let mut world = World::new();
     world.connect();
-    world.input(Input::Available { through: Sequence(50) });
+    world.input(Input::Available { consumer: CONSUMER, through: Sequence(50) });
     assert!(world.answer_load());
     assert!(!world.answer_load(), "what was available is gone");
 }

@@ -3,6 +3,8 @@
 mod connection;
 mod downlink;
 mod forwarding;
+mod lanes;
 mod random;
 mod resuming;
+mod steering;
 mod world;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::Input;
+use super::super::{Input, Options, Order};
 use super::world::{World, version_3};
-use crate::mqtt::{Packet, PublishQoS, QoS};
+use crate::mqtt::{Packet, PublishQoS, QoS, ReasonCode};
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,8 @@ enum Step {
     NetworkComes,
     SessionForgotten,
     Crash,
+    /// The server refuses one publish for now.
+    Refused,
     /// The pause between two attempts passes.
     Attempt,
     /// Nothing happens until the next deadline.
@@ -70,6 +72,11 @@ fn keeps_session(step: &Step) -> bool {
     !matches!(step, Step::SessionForgotten)
 }
 
+/// As [`step`], with a server that refuses something now and then.
+fn rude_step() -> impl Strategy<Value = Step> {
+    prop_oneof![12 => step(), 1 => Just(Step::Refused)]
+}
+
 /// A message that was accepted: its topic, its number, and whether it is QoS 2.
 type Kept = (u8, u64, bool);
 
@@ -79,6 +86,8 @@ struct History {
     committed: usize,
     forgotten: bool,
     qualities: fn(u64) -> QoS,
+    topics: [&'static str; 3],
+    is_ordered: bool,
 }
 
 impl History {
@@ -90,7 +99,20 @@ impl History {
             }
         });
         world.cloud.connack.receive_maximum = NonZeroU16::new(receive_maximum);
-        History { world, kept: Vec::new(), committed: 0, forgotten: false, qualities }
+        let topics = ["t/0", "t/1", "t/2"];
+        let is_ordered = true;
+        History { world, kept: Vec::new(), committed: 0, forgotten: false, qualities, topics, is_ordered }
+    }
+
+    /// Several queues; in an order that keeps order, or not.
+    fn with_queues(window: u16, order: Order, qualities: fn(u64) -> QoS) -> History {
+        let world = World::with_queues(|options: &mut Options| {
+            options.window = window;
+            options.order = order;
+        });
+        let topics = ["t/0", "alarm/1", "bulk/2"];
+        let is_ordered = order == Order::Fifo;
+        History { world, kept: Vec::new(), committed: 0, forgotten: false, qualities, topics, is_ordered }
     }
 
     fn step(&mut self, step: Step) {
@@ -98,7 +120,7 @@ impl History {
         match step {
             Step::Keep(topic) => {
                 let qos = (self.qualities)(u64::try_from(self.kept.len()).unwrap());
-                let number = world.keep_on(&format!("t/{topic}"), qos);
+                let number = world.keep_on(self.topics[usize::from(topic)], qos);
                 self.kept.push((topic, number, qos == QoS::ExactlyOnce));
             }
             Step::Commit => self.commit(),
@@ -145,6 +167,10 @@ impl History {
                 world.break_link();
                 self.forgotten |= world.cloud.has_session;
                 world.cloud.forget();
+            }
+            Step::Refused => {
+                world.cloud.refuses.push_back(ReasonCode::QuotaExceeded);
+                self.is_ordered = false;
             }
             Step::Crash => {
                 world.crash();
@@ -197,7 +223,7 @@ impl History {
             assert!(!exactly_once || self.forgotten || *times == 1, "message {number} came {times} times");
         }
         for (topic, numbers) in first_seen {
-            assert!(numbers.is_sorted(), "order on {topic}: {numbers:?}");
+            assert!(!self.is_ordered || numbers.is_sorted(), "order on {topic}: {numbers:?}");
         }
         assert!(self.world.journal.phases().is_empty(), "an identifier is left open on disk");
     }
@@ -208,11 +234,14 @@ fn is_acknowledgement(packet: &Packet) -> bool {
 }
 
 fn run(steps: &[Step], window: u16, receive_maximum: u16, version_5: bool, qualities: fn(u64) -> QoS) {
-    let mut history = History::new(window, receive_maximum, version_5, qualities);
+    play(steps, window.min(receive_maximum), History::new(window, receive_maximum, version_5, qualities));
+}
+
+fn play(steps: &[Step], most_open: u16, mut history: History) {
     for step in steps {
         history.step(*step);
         // [MQTT-3.3.4-7]
-        assert!(history.world.cloud.most_open <= usize::from(receive_maximum.min(window)));
+        assert!(history.world.cloud.most_open <= usize::from(most_open));
     }
     history.end();
     history.check();
@@ -249,6 +278,34 @@ proptest! {
     ) {
         let mixed = |at: u64| if at.is_multiple_of(3) { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
         run(&steps, window, receive_maximum, true, mixed);
+    }
+
+    #[test]
+    fn with_several_queues_all_promises_hold_for_each(
+        steps in prop::collection::vec(rude_step(), 1..300),
+        window in 1..20_u16,
+    ) {
+        let mixed = |at: u64| if at.is_multiple_of(3) { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
+        play(&steps, window, History::with_queues(window, Order::Fifo, mixed));
+    }
+
+    #[test]
+    fn live_first_loses_nothing_and_qos_2_arrives_exactly_once(
+        steps in prop::collection::vec(rude_step().prop_filter("the session is kept", keeps_session), 1..300),
+        window in 1..20_u16,
+        backlog_percent in 1..101_u32,
+    ) {
+        let mixed = |at: u64| if at.is_multiple_of(2) { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
+        play(&steps, window, History::with_queues(window, Order::LiveFirst { backlog_percent }, mixed));
+    }
+
+    #[test]
+    fn live_first_loses_nothing_when_sessions_are_forgotten(
+        steps in prop::collection::vec(rude_step(), 1..300),
+        window in 1..20_u16,
+    ) {
+        let order = Order::LiveFirst { backlog_percent: 30 };
+        play(&steps, window, History::with_queues(window, order, |_| QoS::AtLeastOnce));
     }
 
     #[test]

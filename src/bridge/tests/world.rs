@@ -8,7 +8,9 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use smallvec::smallvec;
 
-use super::super::{Event, Forwarder, Input, Options, Output, Restored};
+use super::super::{
+    Batch, DeadLetter, Event, Forwarder, Input, Options, Output, Priority, Queue, Rate, Restored,
+};
 use crate::durable::{
     Boots, ConsumerId, Delivery, LoadedDelivery, Message, MessageBody, OutboundPhase, Record, Sequence,
     State, Ticket, Urgency,
@@ -21,6 +23,12 @@ use crate::reading::{Reading, Render};
 use crate::time::{Instant, Moment};
 
 pub(super) const CONSUMER: ConsumerId = ConsumerId(7);
+/// A queue of alarms, filled by topics that begin so; and the others likewise, in worlds that have them.
+const ALARM: ConsumerId = ConsumerId(8);
+const BULK: ConsumerId = ConsumerId(9);
+const SLOW: ConsumerId = ConsumerId(10);
+const MANY: ConsumerId = ConsumerId(11);
+const QUEUES: [(&str, ConsumerId); 4] = [("alarm", ALARM), ("bulk", BULK), ("slow", SLOW), ("many", MANY)];
 
 /// Renders a number that differs each time: whoever renders twice is seen.
 #[derive(Default)]
@@ -49,23 +57,24 @@ pub(super) struct FakeJournal {
 impl FakeJournal {
     fn new() -> FakeJournal {
         let mut journal = FakeJournal::default();
-        journal.state.apply(&Record::UplinkOpened { consumer: CONSUMER, name: "cloud".into() });
+        for consumer in std::iter::once(CONSUMER).chain(QUEUES.map(|(_, consumer)| consumer)) {
+            journal.state.apply(&Record::UplinkOpened { consumer, name: format!("{}", consumer.0).into() });
+        }
         journal
     }
 
-    fn keep(&mut self, message: Message, qos: QoS) -> Sequence {
+    fn keep(&mut self, message: Message, qos: QoS, consumer: ConsumerId) -> Sequence {
         self.last = self.last.next();
-        let delivery =
-            Delivery { consumer: CONSUMER, qos, retain: false, subscription_identifiers: smallvec![] };
+        let delivery = Delivery { consumer, qos, retain: false, subscription_identifiers: smallvec![] };
         let record = Record::Kept { sequence: self.last, message, deliveries: smallvec![delivery] };
         self.pending.push((None, record));
         self.last
     }
 
     /// Puts all that waits on disk: the last ticket of the forwarder, and up to where something is available.
-    fn commit(&mut self) -> (Option<Ticket>, Option<Sequence>) {
+    fn commit(&mut self) -> (Option<Ticket>, BTreeMap<ConsumerId, Sequence>) {
         let mut ticket = None;
-        let mut through = None;
+        let mut through = BTreeMap::new();
         for (of, record) in self.pending.drain(..) {
             ticket = of.or(ticket);
             self.state.apply(&record);
@@ -73,7 +82,7 @@ impl FakeJournal {
                 Record::Kept { sequence, message, deliveries } => {
                     let delivery = deliveries[0].clone();
                     self.owed.insert(sequence, LoadedDelivery { sequence, delivery, message });
-                    through = Some(sequence);
+                    through.insert(deliveries[0].consumer, sequence);
                 }
                 Record::Done { sequence, .. } | Record::Dropped { sequence, .. } => {
                     self.owed.remove(&sequence);
@@ -84,8 +93,18 @@ impl FakeJournal {
         (ticket, through)
     }
 
-    fn load(&self, after: Sequence, max_messages: usize) -> (Vec<LoadedDelivery>, Sequence) {
-        let rest = || self.owed.range(after.next()..).map(|(_, delivery)| delivery);
+    fn load(
+        &self,
+        consumer: ConsumerId,
+        after: Sequence,
+        max_messages: usize,
+    ) -> (Vec<LoadedDelivery>, Sequence) {
+        // What is said to be done is not given any more, be it on disk or not.
+        let gone: BTreeSet<Sequence> = self.pending.iter().filter_map(|(_, record)| ended(record)).collect();
+        let rest = || {
+            let rest = self.owed.range(after.next()..).map(|(_, delivery)| delivery);
+            rest.filter(|owed| owed.delivery.consumer == consumer && !gone.contains(&owed.sequence))
+        };
         let deliveries: Vec<_> = rest().take(max_messages).cloned().collect();
         let complete = rest().count() == deliveries.len();
         let through = match deliveries.last() {
@@ -100,22 +119,31 @@ impl FakeJournal {
         self.owed.remove(&Sequence(sequence));
     }
 
-    pub(super) fn restored(&self) -> Restored {
+    fn restored(&self, consumer: ConsumerId) -> Restored {
+        let owed = self.owed.values().filter(|owed| owed.delivery.consumer == consumer);
         Restored {
-            assigned: self.state.uplinks[&CONSUMER].assigned.clone(),
-            queued: self.owed.keys().last().copied().unwrap_or_default(),
+            assigned: self.state.uplinks[&consumer].assigned.clone(),
+            queued: owed.map(|owed| owed.sequence).last().unwrap_or_default(),
             new: false,
         }
     }
 
     pub(super) fn phases(&self) -> Vec<(u64, OutboundPhase)> {
-        let assigned = self.state.uplinks[&CONSUMER].assigned.values();
+        let assigned = self.state.uplinks.values().flat_map(|uplink| uplink.assigned.values());
         assigned.map(|entry| (entry.sequence.0, entry.phase)).collect()
     }
 
     /// Messages that are still owed on disk.
     pub(super) fn owed(&self) -> Vec<u64> {
         self.owed.keys().map(|sequence| sequence.0).collect()
+    }
+}
+
+/// The delivery that ends with this.
+fn ended(record: &Record) -> Option<Sequence> {
+    match record {
+        Record::Done { sequence, .. } | Record::Dropped { sequence, .. } => Some(*sequence),
+        _ => None,
     }
 }
 
@@ -130,6 +158,8 @@ pub(super) struct Cloud {
     open: BTreeSet<PacketIdentifier>,
     pub(super) most_open: usize,
     pub(super) subscribed: Vec<ByteString>,
+    /// Publishes that are refused, with this, before one is taken.
+    pub(super) refuses: VecDeque<ReasonCode>,
 }
 
 impl Cloud {
@@ -156,6 +186,15 @@ impl Cloud {
                 if let Some(identifier) = identifier {
                     self.open.insert(identifier);
                     self.most_open = self.most_open.max(self.open.len());
+                }
+                if let Some(reason) = identifier.is_some().then(|| self.refuses.pop_front()).flatten() {
+                    let identifier = identifier.unwrap();
+                    self.open.remove(&identifier);
+                    let answer = Acknowledgement::new(identifier, reason);
+                    return Some(match publish.qos {
+                        PublishQoS::ExactlyOnce(_) => Packet::PubRec(answer),
+                        _ => Packet::PubAck(answer),
+                    });
                 }
                 let new = match publish.qos {
                     PublishQoS::ExactlyOnce(identifier) => self.received.insert(identifier),
@@ -211,8 +250,10 @@ pub(super) struct World {
     pub(super) connected: bool,
     pub(super) to_cloud: VecDeque<Packet>,
     pub(super) to_gateway: VecDeque<Packet>,
-    loads: VecDeque<(Sequence, usize)>,
+    loads: VecDeque<(ConsumerId, Sequence, usize)>,
+    queues: Vec<(ConsumerId, Priority, Option<Rate>, Option<Batch>)>,
     pub(super) events: Vec<Event>,
+    pub(super) dead_letters: Vec<DeadLetter>,
     pub(super) ingested: Vec<(u64, Message)>,
     /// Everything that was sent.
     pub(super) sent: Vec<Packet>,
@@ -230,8 +271,11 @@ impl World {
         let journal = FakeJournal::new();
         let now = Moment { monotonic: Instant::from_millis(1000), ..Moment::default() };
         let renderer = Arc::new(CountingRenderer::default());
-        let forwarder = start(now, &options, &journal, renderer.clone());
+        let queues = vec![(CONSUMER, Priority::Normal, None, None)];
+        let forwarder = start(now, &options, &journal, renderer.clone(), &queues);
         World {
+            queues,
+            dead_letters: Vec::new(),
             now,
             options,
             renderer,
@@ -250,6 +294,23 @@ impl World {
         }
     }
 
+    /// A world with a queue for topics that begin with "alarm", "bulk", "slow" (10 messages a second) and "many"
+    /// (five readings in one publish).
+    pub(super) fn with_queues(change: impl FnOnce(&mut Options)) -> World {
+        let mut world = World::with(change);
+        let rate = Rate { messages: 10, per: Duration::from_secs(1) };
+        let batch = Batch { messages: 5, bytes: 10_000, linger: Duration::from_secs(30) };
+        world.queues.extend([
+            (ALARM, Priority::Alarm, None, None),
+            (BULK, Priority::Bulk, None, None),
+            (SLOW, Priority::Normal, Some(rate), None),
+            (MANY, Priority::Normal, None, Some(batch)),
+        ]);
+        world.forwarder =
+            start(world.now, &world.options, &world.journal, world.renderer.clone(), &world.queues);
+        world
+    }
+
     pub(super) fn input(&mut self, input: Input) {
         let mut outputs = Vec::new();
         self.forwarder.handle(self.now, input, &mut outputs);
@@ -266,10 +327,9 @@ impl World {
                     self.to_gateway.clear();
                 }
                 Output::Load { consumer, after, max_messages, max_bytes } => {
-                    assert_eq!(consumer, CONSUMER);
                     assert!(max_messages > 0 && max_bytes > 0);
                     assert!(self.loads.is_empty(), "one load at a time");
-                    self.loads.push_back((after, max_messages));
+                    self.loads.push_back((consumer, after, max_messages));
                 }
                 Output::Append { ticket, urgency, record } => {
                     let awaited = matches!(record, Record::Assigned { .. } | Record::Released { .. });
@@ -279,6 +339,7 @@ impl World {
                 }
                 Output::Ingest { token, message, .. } => self.ingested.push((token, *message)),
                 Output::Event(event) => self.events.push(event),
+                Output::DeadLetter(letter) => self.dead_letters.push(*letter),
             }
         }
     }
@@ -293,7 +354,11 @@ impl World {
     pub(super) fn keep_message(&mut self, topic: &str, qos: QoS, body: MessageBody) -> u64 {
         let topic = TopicName::parse(topic.to_owned()).unwrap();
         let message = Message { topic, qos, retain: false, accepted_at: self.now, body };
-        self.journal.keep(message, qos).0
+        let queue = QUEUES.iter().find(|(begins, consumer)| {
+            message.topic.as_str().starts_with(begins)
+                && self.queues.iter().any(|(known, ..)| known == consumer)
+        });
+        self.journal.keep(message, qos, queue.map_or(CONSUMER, |(_, consumer)| *consumer)).0
     }
 
     pub(super) fn keep(&mut self, count: usize, qos: QoS) {
@@ -308,14 +373,14 @@ impl World {
         if let Some(ticket) = ticket {
             self.input(Input::Committed { ticket });
         }
-        if let Some(through) = through {
-            self.input(Input::Available { through });
+        for (consumer, through) in through {
+            self.input(Input::Available { consumer, through });
         }
     }
 
     pub(super) fn answer_load(&mut self) -> bool {
-        let Some((after, max_messages)) = self.loads.pop_front() else { return false };
-        let (deliveries, through) = self.journal.load(after, max_messages);
+        let Some((consumer, after, max_messages)) = self.loads.pop_front() else { return false };
+        let (deliveries, through) = self.journal.load(consumer, after, max_messages);
         self.input(Input::Loaded { deliveries, through });
         true
     }
@@ -407,7 +472,7 @@ impl World {
         self.to_cloud.clear();
         self.to_gateway.clear();
         self.loads.clear();
-        self.forwarder = start(self.now, &self.options, &self.journal, self.renderer.clone());
+        self.forwarder = start(self.now, &self.options, &self.journal, self.renderer.clone(), &self.queues);
     }
 
     /// A new start with a new journal, which has never seen the server.
@@ -441,8 +506,17 @@ fn start(
     options: &Options,
     journal: &FakeJournal,
     renderer: Arc<CountingRenderer>,
+    queues: &[(ConsumerId, Priority, Option<Rate>, Option<Batch>)],
 ) -> Forwarder {
-    Forwarder::new(now, CONSUMER, options.clone(), renderer, Boots::default(), journal.restored())
+    let queue = |(consumer, priority, rate, batch): &(ConsumerId, _, _, _)| Queue {
+        consumer: *consumer,
+        priority: *priority,
+        rate: *rate,
+        batch: *batch,
+        restored: journal.restored(*consumer),
+    };
+    let queues: Vec<Queue> = queues.iter().map(queue).collect();
+    Forwarder::with_queues(now, &queues, options.clone(), renderer, Boots::default())
 }
 
 pub(super) fn identifier(number: u16) -> PacketIdentifier {

@@ -13,6 +13,7 @@ fn rules(rules: &[(&str, u8)]) -> UplinkRules {
     let rule = |(filter, qos): &(&str, u8)| ForwardRule {
         filter: TopicFilter::parse(*filter).unwrap(),
         maximum_qos: QoS::from_u8(*qos).unwrap(),
+        queue: bytestring::ByteString::new(),
     };
     UplinkRules { name: "cloud".into(), forward: rules.iter().map(rule).collect() }
 }
@@ -44,7 +45,7 @@ fn a_reading_is_accepted_when_it_is_on_disk() {
     assert_eq!(world.accepted, [(1, Ok(())), (2, Ok(()))]);
 }
 
-/// The first rule that matches decides; QoS 0 is kept at QoS 1 unless the rule says to send live only.
+/// The first rule that matches decides; QoS 0 is kept at QoS 1 unless the rule says 0.
 #[test]
 fn the_first_rule_that_matches_decides() {
     let mut world = World::new();
@@ -56,7 +57,10 @@ fn the_first_rule_that_matches_decides() {
         world.send(publisher, qos2(topic, 2, "2"));
         world.send(publisher, pubrel(2));
     }
-    assert_eq!(world.journal.owed(uplink), ["a/x q1", "a/x q1", "a/x q1", "b q1", "b q1", "b q2"]);
+    assert_eq!(
+        world.journal.owed(uplink),
+        ["a/live q0", "a/live q0", "a/live q0", "a/x q1", "a/x q1", "a/x q1", "b q1", "b q1", "b q2"]
+    );
 }
 
 /// Presence is not history: it is retained and passed on, and never kept for uplinks.

@@ -1,10 +1,13 @@
 //! Uplinks: what is missing, who would throw out whom, what would go round in circles.
 
+use crate::bridge::Target;
 use crate::config::Folder;
+use crate::config::build::host_name;
 use crate::config::report::{Place, Problem};
 use crate::config::secret::Secret;
 use crate::config::section::Section;
-use crate::config::tree::{Node, Table, Value};
+use crate::config::tree::{Node, Table};
+use crate::config::uplinks::Names;
 use crate::mqtt::TopicFilter;
 use crate::stream::{Scheme, TlsFileError, Url};
 
@@ -15,6 +18,7 @@ pub(in crate::config) const DEFAULT_FORWARD: &str = "tidegate/#";
 
 pub(super) fn check(root: &Table, folder: &Folder, problems: &mut Vec<Problem>) {
     let uplinks = Section::named(root, "uplink");
+    let gateway = Section::of_root(root, "gateway").text("id").map_or_else(host_name, str::to_owned);
     for (at, uplink) in uplinks.iter().enumerate() {
         if uplink.node("url").is_none() {
             problems.push(missing(uplink, "url", "for example \"mqtt://broker.example.com\""));
@@ -22,10 +26,12 @@ pub(super) fn check(root: &Table, folder: &Folder, problems: &mut Vec<Problem>) 
         check_login(uplink, folder, problems);
         check_tls(uplink, folder, problems);
         check_proxy(uplink, folder, problems);
-        check_forward(uplink, problems);
-        check_circles(uplink, problems);
+        check_rules(uplink, "forward", "it says which messages go up", problems);
+        check_rules(uplink, "receive", "it says which messages come down", problems);
+        check_circles(uplink, &Names::of(uplink, &gateway), problems);
         for other in uplinks.iter().take(at) {
             problems.extend(check_twins(other, uplink));
+            check_circle_of_two((other, uplink), &gateway, problems);
         }
     }
 }
@@ -101,47 +107,69 @@ fn check_secret(key: &str, place: Place, text: &str, folder: &Folder) -> Option<
     }
 }
 
-fn check_forward(uplink: &Section<'_>, problems: &mut Vec<Problem>) {
-    let nodes = uplink.node("forward").map_or(&[][..], Node::elements);
-    for rule in Section::all(nodes, &uplink.path_of("forward")) {
+fn check_rules(uplink: &Section<'_>, key: &str, what: &str, problems: &mut Vec<Problem>) {
+    let nodes = uplink.node(key).map_or(&[][..], Node::elements);
+    for rule in Section::all(nodes, &uplink.path_of(key)) {
         let is_table = nodes.iter().any(|node| node.place == rule.place && node.as_table().is_some());
         if is_table && rule.node("filter").is_none() {
-            problems.push(missing(&rule, "filter", "it says which messages go up"));
+            problems.push(missing(&rule, "filter", what));
         }
     }
 }
 
-/// A filter with the place of its text.
-struct Placed {
-    filter: TopicFilter,
+/// What one rule carries from one side to the other.
+struct Way {
+    /// What it takes.
+    from: TopicFilter,
+    /// What that is called on the other side.
+    to: TopicFilter,
     place: Place,
 }
 
-fn placed(text: &str, place: &Place) -> Option<Placed> {
-    Some(Placed { filter: TopicFilter::parse(text.to_owned()).ok()?, place: place.clone() })
+impl Way {
+    fn new(from: TopicFilter, target: &Target, place: &Place) -> Option<Way> {
+        Some(Way { to: target.image(&from)?, from, place: place.clone() })
+    }
 }
 
-/// What goes up under its own topic must not come down again. MQTT 5 lets us ask the server not to send back what
-/// we sent; in 3.1.1 every command from above would go up, come down, go up...
-fn check_circles(uplink: &Section<'_>, problems: &mut Vec<Problem>) {
-    let ups: Vec<Placed> = match uplink.node("forward") {
-        None => placed(DEFAULT_FORWARD, &uplink.place).into_iter().collect(),
-        Some(node) => node.elements().iter().filter_map(unchanged).collect(),
+fn ways_up(uplink: &Section<'_>, names: &Names<'_>) -> Vec<Way> {
+    let Some(node) = uplink.node("forward") else {
+        let rules = names.forward(uplink).into_iter();
+        return rules.filter_map(|rule| Way::new(rule.filter, &rule.to, &uplink.place)).collect();
     };
+    let way = |node: &Node| {
+        let rule = names.forward_line(node)?;
+        Way::new(rule.filter, &rule.to, &node.place)
+    };
+    node.elements().iter().filter_map(way).collect()
+}
+
+fn ways_down(uplink: &Section<'_>, names: &Names<'_>) -> Vec<Way> {
+    let nodes = uplink.node("receive").map_or(&[][..], Node::elements);
+    let way = |node: &Node| {
+        let rule = names.receive_line(node)?;
+        Way::new(rule.filter, &rule.to, &node.place)
+    };
+    nodes.iter().filter_map(way).collect()
+}
+
+/// What goes up must not come down again under the name that it has there. MQTT 5 lets us ask the server not to
+/// send back what we sent, and our own messages are marked; in 3.1.1 everything would come twice.
+fn check_circles(uplink: &Section<'_>, names: &Names<'_>, problems: &mut Vec<Problem>) {
+    let ups = ways_up(uplink, names);
     let sends_back = uplink.text("version") == Some("3.1.1");
-    for (text, place) in uplink.texts("receive") {
-        let Some(down) = placed(text, &place) else { continue };
+    for down in ways_down(uplink, names) {
         for up in &ups {
-            let above = up.filter.as_str();
-            let (message, help) = if covers(&down.filter, &up.filter) {
+            let (above, below) = (up.from.as_str(), down.from.as_str());
+            let (message, help) = if covers(&down.from, &up.to) {
                 (
-                    format!("everything that goes up with {above:?} would come back down with {text:?}"),
+                    format!("everything that goes up with {above:?} would come back down with {below:?}"),
                     "receive only the topics of commands, as in \"tidegate/greenhouse/+/set\"",
                 )
-            } else if sends_back && overlap(&down.filter, &up.filter) {
+            } else if sends_back && overlap(&down.from, &up.to) {
                 (
                     format!(
-                        "what comes down with {text:?} would go up again with {above:?}, and so on for ever"
+                        "what comes down with {below:?} would go up again with {above:?}, and so on for ever"
                     ),
                     "version = \"5\" ends the circle; else forward nothing that is received, or rename it with `to`",
                 )
@@ -149,7 +177,7 @@ fn check_circles(uplink: &Section<'_>, problems: &mut Vec<Problem>) {
                 continue;
             };
             problems.push(
-                Problem::error(uplink.path_of("receive"), place.clone(), message)
+                Problem::error(uplink.path_of("receive"), down.place.clone(), message)
                     .also(&up.place, "goes up")
                     .help(help),
             );
@@ -157,15 +185,33 @@ fn check_circles(uplink: &Section<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The filter of a forward rule that does not rename.
-fn unchanged(node: &Node) -> Option<Placed> {
-    match &node.value {
-        Value::Text(text) => placed(text, &node.place),
-        Value::Table(table) if table.get("to").is_none() => {
-            let filter = table.get("filter")?;
-            placed(filter.as_text()?, &filter.place)
+/// Two uplinks to one server can make a circle, too: what comes down through one goes up through the other.
+fn check_circle_of_two(
+    (first, second): (&Section<'_>, &Section<'_>),
+    gateway: &str,
+    problems: &mut Vec<Problem>,
+) {
+    if !is_same_server(first, second) {
+        return;
+    }
+    for (one, other) in [(first, second), (second, first)] {
+        let downs = ways_down(one, &Names::of(one, gateway));
+        let ups = ways_up(other, &Names::of(other, gateway));
+        for down in &downs {
+            let Some(up) = ups.iter().find(|up| overlap(&down.to, &up.from) && overlap(&up.to, &down.from))
+            else {
+                continue;
+            };
+            let message = format!(
+                "what comes down through `{}` would go up again through `{}`, to the same server, and so on for ever",
+                one.name, other.name
+            );
+            problems.push(
+                Problem::error(one.path_of("receive"), down.place.clone(), message)
+                    .also(&up.place, "goes up")
+                    .help("let the topics that come down differ from those that go up"),
+            );
         }
-        _ => None,
     }
 }
 
@@ -199,14 +245,19 @@ fn overlap(one: &TopicFilter, other: &TopicFilter) -> bool {
     others.next().is_none_or(|level| level == "#")
 }
 
+/// Whether one of the servers of both is the same.
+fn is_same_server(first: &Section<'_>, second: &Section<'_>) -> bool {
+    let servers = |uplink: &Section<'_>| {
+        let urls: Vec<Url> = crate::config::server::urls(uplink).unwrap_or_default();
+        urls.into_iter().map(|url| (url.host, url.port)).collect::<Vec<_>>()
+    };
+    let others = servers(second);
+    servers(first).iter().any(|server| others.contains(server))
+}
+
 /// Two connections with one client identifier at one server throw each other out for ever.
 fn check_twins(first: &Section<'_>, second: &Section<'_>) -> Option<Problem> {
-    let server = |uplink: &Section<'_>| {
-        let urls: Vec<Url> = crate::config::server::urls(uplink)?;
-        Some(urls.into_iter().map(|url| (url.host, url.port)).collect::<Vec<_>>())
-    };
-    let (one, other) = (server(first)?, server(second)?);
-    let same_server = one.iter().any(|server| other.contains(server));
+    let same_server = is_same_server(first, second);
     if !same_server || first.text("client_id") != second.text("client_id") {
         return None;
     }
