@@ -12,6 +12,7 @@
 )]
 
 mod gateway;
+mod hostile;
 mod mosquitto;
 mod observer;
 mod sink;
