@@ -93,7 +93,7 @@ impl Layers {
         }
         let Some(certificates) = &self.tls else {
             let stream = match &self.websocket {
-                Some(origins) => Stream::WebSocket(Box::new(accept_websocket(socket, origins).await?)),
+                Some(origins) => Stream::WebSocket(Box::new(accept_websocket(socket, origins, false).await?)),
                 None => Stream::Plain(socket),
             };
             return Ok(Caller { stream, address, user: None });
@@ -102,7 +102,7 @@ impl Layers {
         let tls = Stream::accept_tls(socket, config).await.map_err(TurnedAway::Tls)?;
         let user = user_of(certificates, &tls)?;
         let stream = match &self.websocket {
-            Some(origins) => Stream::SecureWebSocket(Box::new(accept_websocket(*tls, origins).await?)),
+            Some(origins) => Stream::SecureWebSocket(Box::new(accept_websocket(*tls, origins, true).await?)),
             None => Stream::Tls(tls),
         };
         Ok(Caller { stream, address, user })

@@ -23,7 +23,7 @@ use crate::journal::{Journal, Options, Writer as JournalWriter};
 use crate::limits::Limits;
 use crate::mqtt::{Packet, PacketIdentifier, ProtocolVersion};
 use crate::route::Json;
-use crate::stream::Stream;
+use crate::stream::{AllowedOrigins, Stream};
 use crate::users::{StoredHash, UserName, Users, Verifier};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -197,6 +197,27 @@ async fn a_connection_that_never_says_connect_is_closed() {
     slow.write_all(&[0x10, 13, 0, 4, b'M']).await.unwrap();
     assert!(read_to_end(&mut silent).await.is_empty());
     assert!(read_to_end(&mut slow).await.is_empty());
+}
+
+/// What dawdles ahead of MQTT has a deadline too, and is counted.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_get_through_the_gate_is_closed() {
+    let rig = Rig::start(Limits::default()).await;
+    let layers = Layers { websocket: Some(AllowedOrigins::default()), ..Layers::default() };
+    let settings = ListenerSettings {
+        address: ListenAddress::Tcp(loopback()),
+        layers,
+        allow_anonymous: true,
+        door: Arc::clone(&rig.door),
+        limits: Arc::default(),
+    };
+    let listener = rig.owner.reception().listen(settings).unwrap();
+    let open = || TcpStream::connect(listener.bound().tcp().unwrap());
+    let (mut silent, mut slow) = (open().await.unwrap(), open().await.unwrap());
+    slow.write_all(b"GET /mqtt HTTP/1.1\r\nHost: ").await.unwrap();
+    assert!(read_to_end(&mut silent).await.is_empty());
+    assert!(read_to_end(&mut slow).await.is_empty());
+    assert_eq!(rig.owner.reception().counters().connections_refused(), 2);
 }
 
 #[tokio::test]

@@ -21,6 +21,10 @@ use crate::limits::{TLS_HANDSHAKE_DEADLINE, UPLINK_ACKNOWLEDGEMENT_DEADLINE, UPL
 /// Idle time after which the system probes whether the other side is still there, and the pause between probes.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
 
+/// Bytes that TLS and WebSocket may hold back each. Few: who watches whether a slow link still moves sees no more
+/// than what these give to the socket.
+pub(super) const LAYER_BYTES: usize = 16 * 1024;
+
 /// A way to servers.
 #[derive(Debug, Clone)]
 pub struct Route {
@@ -65,7 +69,8 @@ impl Route {
                 false => Ok(Stream::Plain(socket)),
             };
         };
-        let shaken = within("the TLS handshake", connector.connect(name, socket)).await?;
+        let shaking = connector.connect_with(name, socket, |tls| tls.set_buffer_limit(Some(LAYER_BYTES)));
+        let shaken = within("the TLS handshake", shaking).await?;
         let tls = TlsStream::Client(shaken.map_err(|error| handshake_in_words(&error))?);
         match url.scheme.is_websocket() {
             true => Ok(Stream::SecureWebSocket(Box::new(upgrade(tls, url).await?))),

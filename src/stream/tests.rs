@@ -178,7 +178,7 @@ async fn websocket() -> (WebSocket<DuplexStream>, DuplexStream) {
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
                    Sec-WebSocket-Protocol: chat, mqtt\r\n\r\n";
     theirs.write_all(request.as_bytes()).await.unwrap();
-    let accepted = accept_websocket(ours, &AllowedOrigins::default()).await.unwrap();
+    let accepted = accept_websocket(ours, &AllowedOrigins::default(), false).await.unwrap();
     let mut answer = vec![0; 1024];
     let length = theirs.read(&mut answer).await.unwrap();
     let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
@@ -287,7 +287,7 @@ async fn pings_of_who_does_not_read_cost_nothing() {
                    Sec-WebSocket-Protocol: mqtt\r\n\r\n";
     let pings = frame(0x89, &[7; 125]).repeat(1000);
     theirs.write_all(request.as_bytes()).await.unwrap();
-    let mut ours = accept_websocket(ours, &AllowedOrigins::default()).await.unwrap();
+    let mut ours = accept_websocket(ours, &AllowedOrigins::default(), false).await.unwrap();
     let writing = tokio::spawn(async move {
         for _ in 0..100 {
             theirs.write_all(&pings).await.unwrap();
@@ -330,11 +330,38 @@ async fn a_browser_needs_an_allowed_page_and_everybody_needs_the_subprotocol() {
     ] {
         let (server, mut client) = duplex(1 << 16);
         client.write_all(head.as_bytes()).await.unwrap();
-        let accepted = timeout(PATIENCE, accept_websocket(server, &origins)).await.unwrap();
+        let accepted = timeout(PATIENCE, accept_websocket(server, &origins, false)).await.unwrap();
         assert_eq!(accepted.is_ok(), status == "101", "{head}");
         let mut answer = [0; 12];
         client.read_exact(&mut answer).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{head}");
+    }
+}
+
+/// Some programs name the server itself as their origin. So does a page whose owner has turned its name towards us,
+/// which TLS would find out.
+#[tokio::test]
+async fn our_own_origin_counts_where_it_cannot_be_pretended() {
+    for (origin, host, encrypted, good) in [
+        ("https://127.0.0.1:9001", "127.0.0.1:9001", false, true),
+        ("http://[::1]:9001", "[::1]:9001", false, true),
+        ("https://localhost:9001", "localhost:9001", false, true),
+        ("http://localhost:8080", "localhost:9001", false, false),
+        ("http://evil.example:9001", "evil.example:9001", false, false),
+        ("https://gw.example:9001", "gw.example:9001", true, true),
+        ("https://evil.example:9001", "gw.example:9001", true, false),
+        ("null", "127.0.0.1:9001", true, false),
+        ("https://", "", true, false),
+    ] {
+        let (server, mut client) = duplex(1 << 16);
+        let request = format!(
+            "GET /mqtt HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        let accepted = accept_websocket(server, &AllowedOrigins::default(), encrypted).await;
+        assert_eq!(accepted.is_ok(), good, "{origin} to {host}, encrypted: {encrypted}");
     }
 }
 
@@ -344,7 +371,7 @@ async fn client_and_server_understand_each_other_under_pressure() {
     let (one, other) = duplex(1000);
     let origins = AllowedOrigins::default();
     let (server, client) =
-        tokio::join!(accept_websocket(one, &origins), websocket::connect(other, "h:80", "/mqtt"));
+        tokio::join!(accept_websocket(one, &origins, false), websocket::connect(other, "h:80", "/mqtt"));
     let (mut server, mut client) = (server.unwrap(), client.unwrap());
     let data = vec![b'x'; 300_000];
     let sent = data.clone();

@@ -126,7 +126,7 @@ fn read_path(scheme: Scheme, path: &str) -> Result<String, String> {
 }
 
 /// Splits `HOST:PORT`, `[V6]:PORT`, and either without a port.
-pub(super) fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
+pub(in crate::stream) fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
     let after_bracket = authority.rfind(']').map_or(0, |at| at + 1);
     let Some(colon) = authority.get(after_bracket..).and_then(|rest| rest.rfind(':')) else {
         return Ok((authority, None));

@@ -70,7 +70,7 @@ fn mosquittos_clients_come_over_tls_with_a_certificate_and_not_without() {
     assert!(!publish(&[]).status.success(), "no certificate");
     let [cert, key] = with(&stranger);
     assert!(!publish(&["--cert", &cert, "--key", &key]).status.success(), "of another authority");
-    program.wait_for_line("turned away: TLS");
+    program.wait_for_line(": TLS: ");
     // Our own client, too; and a connection without TLS is no way around it.
     let url = format!("mqtts://localhost:{port}");
     let [cert, key] = with(&client);
@@ -83,6 +83,34 @@ fn mosquittos_clients_come_over_tls_with_a_certificate_and_not_without() {
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer);
     assert!(!answer.starts_with(CONNACK), "{answer:?}");
+}
+
+/// Behind WebSocket, too, nobody gets in without a certificate, and the name in it is the user that rules are about.
+#[test]
+fn the_name_in_a_certificate_is_a_user_whom_rules_are_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "site");
+    let server = authority.sign("server", &["localhost"]);
+    let rules = "[[acl]]\nuser = \"greenhouse\"\nallow = \"both\"\ntopic = \"%u/#\"\n";
+    for (scheme, protocol) in [("mqtts", "mqtt"), ("wss", "websocket")] {
+        let tls = tls_of(&server, Some(&authority.ca));
+        let program = Program::start(&format!("protocol = \"{protocol}\"\n{tls}{rules}"));
+        let url = format!("{scheme}://localhost:{}", program.port());
+        let publish = |identity: Option<&Identity>, topic: &str| {
+            let common = ["pub", "--url", &url, "--tls-ca", text(&authority.ca), topic, "-m", "b", "-W", "5"];
+            let mut arguments = common.to_vec();
+            if let Some(identity) = identity {
+                arguments.extend(["--tls-cert", text(&identity.cert), "--tls-key", text(&identity.key)]);
+            }
+            tidegate(&arguments).status.success()
+        };
+        let ours = authority.sign("greenhouse", &["client.invalid"]);
+        let other = authority.sign("cellar", &["client.invalid"]);
+        assert!(publish(Some(&ours), "greenhouse/x"), "{scheme}");
+        assert!(!publish(Some(&ours), "cellar/x"), "{scheme}");
+        assert!(!publish(Some(&other), "greenhouse/x"), "{scheme}");
+        assert!(!publish(None, "greenhouse/x"), "{scheme}");
+    }
 }
 
 /// The certificate that a server shows to a client that trusts this authority.

@@ -3,6 +3,7 @@
 //! Reads a bounded head and nothing else. Has no deadline of its own: who calls it has.
 
 use std::io;
+use std::net::IpAddr;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -13,6 +14,7 @@ use tungstenite::handshake::server::{Request, create_response};
 use tungstenite::http::HeaderMap;
 
 use super::{Side, WebSocket};
+use crate::stream::url::split_port;
 
 /// The longest head of a request or a response; browsers send their cookies along.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -21,7 +23,7 @@ const SUBPROTOCOL: &str = "mqtt";
 /// What clients of 3.1 say, from before there was a standard.
 const OLD_SUBPROTOCOL: &str = "mqttv3.1";
 
-/// From which web pages a browser may connect. What is no browser sends no origin and is not meant.
+/// From which web pages a browser may connect. What is no browser sends no origin, or our own, and is not meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedOrigins(Vec<String>);
 
@@ -32,9 +34,21 @@ impl AllowedOrigins {
         AllowedOrigins(origins)
     }
 
-    fn allow(&self, origin: &str) -> bool {
-        self.0.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+    fn allow(&self, origin: &str, host: &str, encrypted: bool) -> bool {
+        let listed = self.0.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin));
+        listed || is_our_own(origin, host, encrypted)
     }
+}
+
+/// Whether an origin is this very server, which serves no pages: some programs say so. A page on a name that its
+/// owner has turned towards us (DNS rebinding) looks the same; so without TLS, where names are not proved, only
+/// addresses count, and localhost.
+fn is_our_own(origin: &str, host: &str, encrypted: bool) -> bool {
+    let Some((_, authority)) = origin.split_once("://") else { return false };
+    let name = split_port(host).map_or("", |(name, _)| name);
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let is_proved = encrypted || is_address || name.eq_ignore_ascii_case("localhost");
+    is_proved && !name.is_empty() && authority.eq_ignore_ascii_case(host)
 }
 
 /// Why there is no WebSocket.
@@ -63,16 +77,20 @@ pub enum UpgradeError {
     Refused(String),
 }
 
-/// The server's side. Answers a request that is refused, too.
+/// The server's side. Answers a request that is refused, too. `encrypted`: whether TLS lies below.
 ///
 /// # Errors
 /// When no WebSocket came about.
-pub async fn accept<S>(mut stream: S, origins: &AllowedOrigins) -> Result<WebSocket<S>, UpgradeError>
+pub async fn accept<S>(
+    mut stream: S,
+    origins: &AllowedOrigins,
+    encrypted: bool,
+) -> Result<WebSocket<S>, UpgradeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (answer, early) = match read_head::<Request, S>(&mut stream).await {
-        Ok((request, early)) => (judge(&request, origins), early),
+        Ok((request, early)) => (judge(&request, origins, encrypted), early),
         Err(error @ (UpgradeError::NotWebSocket(_) | UpgradeError::TooLong)) => (Err(error), Bytes::new()),
         Err(error) => return Err(error),
     };
@@ -91,12 +109,13 @@ where
 }
 
 /// The answer that makes it a WebSocket.
-fn judge(request: &Request, origins: &AllowedOrigins) -> Result<String, UpgradeError> {
+fn judge(request: &Request, origins: &AllowedOrigins, encrypted: bool) -> Result<String, UpgradeError> {
     let response = create_response(request).map_err(|error| UpgradeError::NotWebSocket(error.to_string()))?;
     let headers = request.headers();
     if let Some(origin) = headers.get("Origin") {
         let origin = String::from_utf8_lossy(origin.as_bytes());
-        if !origins.allow(&origin) {
+        let host = headers.get("Host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+        if !origins.allow(&origin, host, encrypted) {
             return Err(UpgradeError::Origin(origin.escape_debug().to_string()));
         }
     }

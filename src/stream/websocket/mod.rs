@@ -18,10 +18,9 @@ use rustls::crypto::SecureRandom;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+use super::dial::LAYER_BYTES;
 use frames::{Asked, Side, Unwrapper, Violation, wrap};
 
-/// Bytes that may wait to be written before more is taken; the largest frame.
-const WAITING_BYTES: usize = 64 * 1024;
 /// Above this, pings are not answered: who does not read need not be told.
 const PONG_BYTES: usize = 4 * 1024;
 
@@ -200,10 +199,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
         if this.closing != Closing::No {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        while this.waiting.len() >= WAITING_BYTES {
+        while this.waiting.len() >= LAYER_BYTES {
             ready!(this.poll_drain(context))?;
         }
-        let taken = bytes.get(..WAITING_BYTES).unwrap_or(bytes);
+        let taken = bytes.get(..LAYER_BYTES).unwrap_or(bytes);
         this.put(OpCode::Data(Data::Binary), taken)?;
         this.drain_now(context)?;
         Poll::Ready(Ok(taken.len()))
