@@ -16,7 +16,7 @@ async fn open(subprotocols: &str) -> (Option<WebSocket<DuplexStream>>, String, D
          Sec-WebSocket-Protocol: {subprotocols}\r\n\r\n"
     );
     client.write_all(request.as_bytes()).await.unwrap();
-    let accepted = accept_websocket(server, &AllowedOrigins::default()).await.ok();
+    let accepted = accept_websocket(server, &AllowedOrigins::default(), false).await.ok();
     let mut answer = vec![0; 4096];
     let length = client.read(&mut answer).await.unwrap();
     (accepted, String::from_utf8_lossy(&answer[..length]).into_owned(), client)
