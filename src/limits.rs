@@ -44,6 +44,8 @@ pub const OUTGOING_TOPIC_ALIASES: u16 = 64;
 pub const TOPIC_LEVELS: usize = 200;
 /// Bytes handed to the journal and not yet committed, above which durable publishers wait.
 pub const UNCOMMITTED_BYTES: usize = 8 * 1024 * 1024;
+/// Topics, for each consumer anew, of which the journal knows the latest message (`keep-latest`).
+pub const LATEST_TOPICS: usize = 64 * 1024;
 /// Requests that wait for the journal's thread; each may be a batch.
 pub const JOURNAL_REQUESTS: usize = 256;
 /// Bytes of deliveries loaded from the journal at once for one consumer.

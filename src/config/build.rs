@@ -146,7 +146,7 @@ fn journal(section: &Section<'_>) -> Journal {
         when_full: match section.text("when_full") {
             Some("drop-newest") => WhenFull::DropNewest,
             Some("block") => WhenFull::Block,
-            // "keep-latest" is not available yet: see `unavailable`.
+            Some("keep-latest") => WhenFull::KeepLatest,
             _ => WhenFull::DropOldest,
         },
     }

@@ -32,7 +32,6 @@ const LIST: &[Unavailable] = &[
     warning("ble", When::Present, "Bluetooth"),
     warning("uplink.*.provider", When::Present, "the habits of known clouds"),
     warning("uplink.*.durability", When::Text("either"), "forwarding before the disk"),
-    warning("journal.when_full", When::Text("keep-latest"), "keep-latest; the oldest are dropped instead"),
 ];
 
 /// Reports what the file says and this version cannot do.

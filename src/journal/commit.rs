@@ -275,12 +275,16 @@ impl<D: Disk> Journal<D> {
                     segment.messages += 1;
                 }
                 self.readings_committed += u64::from(matches!(message.body, MessageBody::Reading(_)));
+                let topic = self.keeps_latest().then(|| self.topic_number(&message.topic));
                 // `owed` is what is left of the deliveries, in the same order.
                 let mut owed = owed.iter().copied().peekable();
                 for consumer in deliveries.iter().map(|delivery| delivery.consumer) {
                     if owed.next_if_eq(&consumer).is_none() {
                         self.index.settled_before_queued(consumer, *sequence);
                     } else if self.index.owe(consumer, key, place) {
+                        if let Some(topic) = topic {
+                            self.latest.note(consumer, topic, *sequence);
+                        }
                         news.available.insert(consumer, *sequence);
                     } else {
                         let reason = DropReason::SessionEnded;
@@ -294,6 +298,7 @@ impl<D: Disk> Journal<D> {
                 self.index.open_queue(*consumer);
             }
             Record::ConsumerClosed { consumer } => {
+                self.latest.forget(*consumer);
                 let count = self.index.close_queue(*consumer);
                 if count > 0 {
                     let reason = DropReason::SessionEnded;

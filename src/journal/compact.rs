@@ -73,7 +73,8 @@ impl<D: Disk> Journal<D> {
         self.retire();
         self.compact_if_worth_it(now);
         while self.must_drop(now) {
-            if !self.drop_oldest(now) {
+            let is_thinned = self.keeps_latest() && self.compaction.is_none() && self.thin_out(now);
+            if !is_thinned && (self.keeps_latest() && self.compaction.is_some() || !self.drop_oldest(now)) {
                 break;
             }
         }
@@ -88,13 +89,13 @@ impl<D: Disk> Journal<D> {
     /// Whether what is old must go. On a disk that takes nothing that would make no room, and would not be known after
     /// a crash: what was given up would come back, behind what is younger.
     fn must_drop(&self, now: Moment) -> bool {
-        self.options.when_full == WhenFull::DropOldest
+        matches!(self.options.when_full, WhenFull::DropOldest | WhenFull::KeepLatest)
             && self.health != JournalHealth::Dead
             && self.room(now) < SPARE_SEGMENTS
     }
 
     /// Notes segments in which nothing is owed: their files are free when the note is on disk.
-    fn retire(&mut self) {
+    pub(super) fn retire(&mut self) {
         let pinned = self.segments.pinned_from();
         let copies: Option<u64> = self.compaction.as_ref().and_then(Compaction::first_destination);
         for (ordinal, segment) in self.segments.needed.range_mut(..pinned) {
@@ -147,7 +148,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Appends a copy of everything that is owed in a segment.
-    fn compact(&mut self, now: Moment, from: u64) {
+    pub(super) fn compact(&mut self, now: Moment, from: u64) {
         let mut block = Block::default();
         let mut copies = Vec::new();
         for (sequence, location) in self.index.live_in(from) {
@@ -184,6 +185,12 @@ impl<D: Disk> Journal<D> {
     /// Gives up what is owed in the segment with the oldest messages, but for what was handed out: that is copied.
     /// Whether there was anything to give up.
     fn drop_oldest(&mut self, now: Moment) -> bool {
+        let oldest = self.oldest_segments();
+        oldest.into_iter().any(|segment| self.drop_segment(now, segment))
+    }
+
+    /// Segments out of which something may be given up, in the order of the first that is owed in them.
+    pub(super) fn oldest_segments(&self) -> Vec<u64> {
         let pinned = self.segments.pinned_from();
         let mut oldest: Vec<u64> = Vec::new();
         for (_, chunk) in self.index.chunks() {
@@ -193,7 +200,7 @@ impl<D: Disk> Journal<D> {
                 oldest.push(chunk.segment);
             }
         }
-        oldest.into_iter().any(|segment| self.drop_segment(now, segment))
+        oldest
     }
 
     fn drop_segment(&mut self, now: Moment, segment: u64) -> bool {
@@ -229,7 +236,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Up to where a consumer has loaded, and which deliveries have packet identifiers.
-    fn handed_out(&self, consumer: ConsumerId) -> (Sequence, BTreeSet<Sequence>) {
+    pub(super) fn handed_out(&self, consumer: ConsumerId) -> (Sequence, BTreeSet<Sequence>) {
         let loaded_through = self.index.queue(consumer).map_or(Sequence::ZERO, |queue| queue.loaded_through);
         let session = self.state.sessions.get(&consumer).map(|session| &session.assigned);
         let assigned = session.or_else(|| self.state.uplinks.get(&consumer).map(|uplink| &uplink.assigned));

@@ -5,6 +5,7 @@ use super::commit::Refused;
 use super::compact::Compaction;
 use super::disk::Disk;
 use super::index::Index;
+use super::keep_latest::Latest;
 use super::options::Options;
 use super::pending::{From, Pending, What};
 use super::recover::{self, Found};
@@ -26,6 +27,7 @@ pub struct Journal<D> {
     pub(super) index: Index,
     pub(super) pending: Pending,
     pub(super) compaction: Option<Compaction>,
+    pub(super) latest: Latest,
     pub(super) next_commit: u64,
     pub(super) last_appended: Sequence,
     /// The last sequence that an earlier run kept, in its last commit perhaps.
@@ -68,6 +70,7 @@ impl<D: Disk> Journal<D> {
             index,
             pending: Pending::default(),
             compaction: None,
+            latest: Latest::default(),
             next_commit,
             health: JournalHealth::default(),
             retry_at: None,
@@ -80,6 +83,9 @@ impl<D: Disk> Journal<D> {
             written_bytes: 0,
             readings_committed: 0,
         };
+        if journal.keeps_latest() {
+            journal.learn_latest();
+        }
         let mut recovery = Recovery { state: journal.state.clone(), report, ..Recovery::default() };
         for what in tail {
             match what {

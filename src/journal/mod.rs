@@ -5,7 +5,7 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | `journal` `pending` `load` `commit` `compact` | the machine: records come in, wait, are read back, come to disk, make room |
+//! | `journal` `pending` `load` `commit` `compact` `keep_latest` | the machine: records come in, wait, are read back, come to disk, make room |
 //! | `index` `ranges` | where what is owed lies, in memory |
 //! | `files` `walk` `replay` `recover` `checkpoint` | reading it back, and what makes that short |
 //! | `frame` `codec` `segments` | the bytes: headers and commits, entries, files |
@@ -79,6 +79,7 @@ mod frame;
 mod index;
 #[expect(clippy::module_inception, reason = "the journal of the module journal")]
 mod journal;
+mod keep_latest;
 mod load;
 mod options;
 mod pending;

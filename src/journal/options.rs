@@ -23,7 +23,7 @@ pub enum WhenFull {
     DropNewest,
     /// Withhold acknowledgements until there is room.
     Block,
-    /// Keep the latest message of each topic.
+    /// Drop first what a newer message of its topic has superseded, then what is oldest.
     KeepLatest,
 }
 
@@ -55,11 +55,6 @@ pub enum OptionsError {
     /// Not a whole number of pages, or out of range.
     #[error("segment_bytes must be a multiple of 4096, from 64 KiB to 1 GiB")]
     SegmentBytes,
-    /// Not built yet.
-    #[error(
-        "when_full = \"keep-latest\" is not available yet; use \"drop-oldest\", \"drop-newest\" or \"block\""
-    )]
-    KeepLatest,
 }
 
 impl Options {
@@ -84,9 +79,6 @@ impl Options {
     /// # Errors
     /// When they do not.
     pub fn check(&self) -> Result<(), OptionsError> {
-        if self.when_full == WhenFull::KeepLatest {
-            return Err(OptionsError::KeepLatest);
-        }
         let whole_pages = self.segment_bytes.is_multiple_of(PAGE_BYTES);
         if !whole_pages || !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
             return Err(OptionsError::SegmentBytes);

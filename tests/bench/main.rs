@@ -17,6 +17,7 @@
 mod broker;
 mod cloud;
 mod decoding;
+mod journal;
 mod load;
 #[path = "../lab/process.rs"]
 #[allow(dead_code, reason = "made for the lab")]
@@ -41,4 +42,16 @@ fn what_it_costs() {
 #[ignore = "wants a quiet machine: cargo test --release --test bench decoding -- --ignored --nocapture"]
 fn what_decoding_costs() {
     decoding::print();
+}
+
+#[test]
+#[ignore = "wants root and a quiet machine: cargo test --release --test bench keeping -- --ignored --nocapture"]
+fn what_keeping_costs() {
+    journal::print();
+}
+
+#[test]
+#[ignore = "the child of another"]
+fn opens_a_large_journal() {
+    journal::open_large();
 }

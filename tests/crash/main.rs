@@ -8,10 +8,16 @@
     reason = "a test fails by panicking, and says how to repeat it"
 )]
 
+mod backup;
 #[path = "../simulation/crash_disk.rs"]
 mod crash_disk;
 mod damage;
 mod failures;
+mod injected;
 mod model;
+mod oracle;
+mod power;
 mod quota;
+mod skips;
 mod world;
+mod writer;

@@ -125,8 +125,8 @@ fn what_was_committed_survives_failing_disks_too() {
 #[test]
 fn what_was_committed_survives_or_is_counted_when_there_is_little_room() {
     for_each_seed(40, |seed| {
-        let when_full =
-            [WhenFull::DropOldest, WhenFull::Block, WhenFull::DropNewest][usize::try_from(seed % 3).unwrap()];
+        let when_full = [WhenFull::DropOldest, WhenFull::Block, WhenFull::DropNewest, WhenFull::KeepLatest]
+            [usize::try_from(seed % 4).unwrap()];
         let options = Options { max_bytes: 8 * 64 * 1024, when_full, ..options(seed) };
         let mut world = World::new(seed, options);
         for _ in 0..4 {
