@@ -62,7 +62,8 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        run(&["umount", self.at.to_str().unwrap()]);
+        let at = self.at.to_str().unwrap();
+        let _ = run(&["umount", at]) || run(&["umount", "-l", at]);
     }
 }
 
