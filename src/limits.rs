@@ -54,6 +54,12 @@ pub const LOAD_BYTES: usize = 256 * 1024;
 pub const COMMIT_BYTES: usize = 256 * 1024;
 /// Bytes of a frame or line from a serial device.
 pub const FRAME_BYTES: usize = 4096;
+/// Advertisements of one device that wait to be decoded.
+pub const BLE_UNREAD: usize = 64;
+/// Devices of which a radio's last words are remembered.
+pub const BLE_DEVICES: usize = 4096;
+/// Devices that are published of themselves, by their family.
+pub const BLE_AUTOMATIC: usize = 256;
 /// Measurements of one reading.
 pub const MEASUREMENTS: usize = 256;
 

@@ -12,6 +12,7 @@ mod passwd;
 mod publish;
 mod run;
 mod scan;
+mod scan_air;
 mod status;
 mod subscribe;
 mod terminal;

@@ -1,12 +1,14 @@
-//! `tidegate scan`: the serial ports of this machine, by the names that last.
+//! `tidegate scan`: the serial ports of this machine by the names that last, and what is in the air.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use rustix::fs::{Access, access};
 use serde_json::{Value, json};
 
+use super::scan_air;
 use super::terminal::say;
 use crate::config::ports;
 
@@ -14,11 +16,19 @@ use crate::config::ports;
 #[command(after_help = "\
 Examples:
   tidegate scan
+  tidegate scan --seconds 30 --all
   tidegate scan --json")]
 pub(super) struct Arguments {
-    /// Prints an array of {port, device, vendor, product, usb_id, serial_number, usable}
+    /// Prints an array: {port, device, vendor, ...} of ports, {address, name, rssi, model, readings, ...} of devices
+    /// in the air
     #[arg(long)]
     json: bool,
+    /// How long to listen for Bluetooth devices; 0: not at all
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Shows also the Bluetooth devices of formats that nobody knows
+    #[arg(long)]
+    all: bool,
 }
 
 /// A serial port.
@@ -45,8 +55,12 @@ struct Usb {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let ports = scan(Path::new("/"));
+    let air = scan_air::listen(Duration::from_secs(arguments.seconds))?;
+    let devices: Vec<_> =
+        air.devices.iter().filter(|(_, device)| arguments.all || !device.is_stranger()).collect();
     if arguments.json {
-        say(format_args!("{:#}", Value::from_iter(ports.iter().map(Port::to_json))))?;
+        let devices = devices.iter().map(|(address, device)| device.to_json(address));
+        say(format_args!("{:#}", Value::from_iter(ports.iter().map(Port::to_json).chain(devices))))?;
         return Ok(ExitCode::SUCCESS);
     }
     if ports.is_empty() {
@@ -55,7 +69,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for port in &ports {
         say(port.describe())?;
     }
-    say("Bluetooth: not available in this version yet")?;
+    for (address, device) in &devices {
+        say(device.describe(address))?;
+    }
+    match air.problem {
+        Some(problem) => say(format_args!("Bluetooth: {problem}"))?,
+        None if arguments.seconds > 0 => {
+            let strangers = air.devices.len() - devices.len();
+            say(format_args!("Bluetooth: {} devices, and {strangers} strangers (--all)", devices.len()))?;
+        }
+        None => {}
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Folder;
 use super::kind;
 use super::meaning::{access, listeners};
-use super::model::{Config, Gateway, Journal, Listener, Sensor, Source};
+use super::model::{Ble, Config, Gateway, Journal, Listener, Sensor, Source};
 use super::section::Section;
 use super::tree::{Node, Table};
 use super::uplinks;
@@ -37,6 +37,7 @@ pub(super) fn build(root: &Table, folder: &Folder) -> Config {
             .filter_map(|sensor| self::sensor(sensor, folder))
             .collect(),
         uplinks: Section::named(root, "uplink").iter().filter_map(uplink).collect(),
+        ble: Ble { auto: families(&Section::of_root(root, "ble")) },
         http: Section::of_root(root, "http").text("address").and_then(|text| kind::address(text).ok()),
         gateway,
     }
@@ -48,6 +49,10 @@ fn gateway(section: &Section<'_>, folder: &Folder) -> Gateway {
         data_dir: section.path("data_dir", folder.path()).unwrap_or_else(default_data_dir),
         profile_dirs: profile_dirs(section, folder),
     }
+}
+
+fn families(ble: &Section<'_>) -> Vec<String> {
+    ble.texts("auto").into_iter().map(|(family, _)| family.to_owned()).collect()
 }
 
 /// The folders of `profile_dirs`.

@@ -35,6 +35,8 @@ pub struct Config {
     pub sensors: Vec<Sensor>,
     /// `[uplink.NAME]`, in the order of the file.
     pub uplinks: Vec<Uplink>,
+    /// `[ble]`
+    pub ble: Ble,
     /// `[http]`; `None`: not served.
     pub http: Option<SocketAddr>,
 }
@@ -80,6 +82,13 @@ pub struct Journal {
     pub max_age: Duration,
     /// What happens at `max_bytes`.
     pub when_full: WhenFull,
+}
+
+/// `[ble]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ble {
+    /// Families of devices that are published without being named.
+    pub auto: Vec<String>,
 }
 
 /// `[sensor.NAME]`

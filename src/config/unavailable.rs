@@ -28,8 +28,6 @@ const fn warning(path: &'static str, when: When, what: &'static str) -> Unavaila
 
 #[rustfmt::skip]
 const LIST: &[Unavailable] = &[
-    warning("sensor.*.ble", When::Present, "Bluetooth"),
-    warning("ble", When::Present, "Bluetooth"),
     warning("uplink.*.provider", When::Present, "the habits of known clouds"),
     warning("uplink.*.durability", When::Text("either"), "forwarding before the disk"),
 ];

@@ -22,6 +22,7 @@ use crate::telemetry::{BrokerCounters, BrokerObserver};
 use crate::time::Moment;
 use crate::users::Verifier;
 
+use super::bluetooth::Bluetooth;
 use super::commands::CommandBoard;
 use super::listeners::{self, KeptListener};
 use super::presence::PresenceBoard;
@@ -78,8 +79,10 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
     let uplinks = start_uplinks(config, &common, &owner, &recovery, queues).await?;
     let verifier = Arc::new(Verifier::start().map_err(StartError::Passwords)?);
     let listeners = start_listeners(config, &owner, &verifier);
-    let sources = Sources::new(&config.gateway, owner.entrance(), &presence, &system_clock);
+    let bluetooth = Bluetooth::new(system_clock.clone());
+    let sources = Sources::new(&config.gateway, owner.entrance(), &presence, &bluetooth, &system_clock);
     let sensors = start_sensors(config, &sources).await?;
+    bluetooth.publish_families(config, owner.entrance(), &presence);
 
     let commands = CommandBoard::default();
     commands.update(&sensors);
@@ -105,6 +108,7 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         listeners,
         presence,
         sensors,
+        bluetooth,
         commands,
         uplinks,
         _tasks: tasks,

@@ -7,6 +7,7 @@
 //! [`Gateway`] can be started several times in one process (tests and the demo do); [`run`] is the service.
 
 mod assemble;
+mod bluetooth;
 mod clock_watch;
 mod commands;
 mod journal;
@@ -38,6 +39,7 @@ use crate::net::{Bound, OwnerHandle, Stopped};
 use crate::telemetry::{BrokerCounters, Snapshot};
 use crate::time::Instant;
 use crate::users::Verifier;
+use bluetooth::Bluetooth;
 use commands::CommandBoard;
 use listeners::{KeptListener, ListenerState};
 use presence::PresenceBoard;
@@ -84,6 +86,7 @@ pub struct Gateway {
     listeners: Vec<KeptListener>,
     presence: PresenceBoard,
     sensors: Vec<KeptSensor>,
+    bluetooth: Bluetooth,
     commands: CommandBoard,
     uplinks: Vec<KeptUplink>,
     _tasks: Tasks,

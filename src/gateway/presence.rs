@@ -77,7 +77,12 @@ impl PresenceBoard {
 
     /// A way for an adapter, whose presence is noted on this board as it passes.
     pub(super) fn watched(&self, source: Source) -> Watched {
-        Watched { source, map: self.map.clone() }
+        self.watching().watched(source)
+    }
+
+    /// What makes such ways later.
+    pub(super) fn watching(&self) -> Watching {
+        Watching { map: self.map.clone() }
     }
 
     /// A sensor is no longer configured: nothing is said of it any more.
@@ -96,6 +101,19 @@ impl PresenceBoard {
             // The broker may have stopped: then nobody is there to be told.
             let _ = self.say(topic, OFFLINE).await;
         }
+    }
+}
+
+/// Makes [`Watched`] ways.
+#[derive(Clone)]
+pub(super) struct Watching {
+    map: watch::Sender<PresenceMap>,
+}
+
+impl Watching {
+    /// A way for an adapter, whose presence is noted as it passes.
+    pub(super) fn watched(&self, source: Source) -> Watched {
+        Watched { source, map: self.map.clone() }
     }
 }
 

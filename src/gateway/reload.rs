@@ -15,7 +15,8 @@ use crate::net::Stopped;
 pub(super) async fn reload(gateway: &mut Gateway, config: &Config) -> Result<(), Stopped> {
     let changed = reload_rights(gateway, config).await?
         | reload_sensors(gateway, config).await?
-        | reload_listeners(gateway, config).await?;
+        | reload_listeners(gateway, config).await?
+        | reload_families(gateway, config);
     let running = &gateway.config;
     let mut waiting = Vec::new();
     let mut compare = |section: &'static str, same: bool| {
@@ -36,6 +37,15 @@ pub(super) async fn reload(gateway: &mut Gateway, config: &Config) -> Result<(),
     gateway.config.sensors.clone_from(&config.sensors);
     gateway.config.listeners.clone_from(&config.listeners);
     Ok(())
+}
+
+fn reload_families(gateway: &mut Gateway, config: &Config) -> bool {
+    let changed = gateway.config.ble != config.ble;
+    if changed {
+        gateway.bluetooth.publish_families(config, gateway.owner.entrance(), &gateway.presence);
+        gateway.config.ble.clone_from(&config.ble);
+    }
+    changed
 }
 
 async fn reload_sensors(gateway: &mut Gateway, config: &Config) -> Result<bool, Stopped> {
@@ -60,7 +70,8 @@ async fn reload_sensors(gateway: &mut Gateway, config: &Config) -> Result<bool, 
     }
     let owner = gateway.owner.clone();
     let settings = &gateway.config.gateway;
-    let sources = Sources::new(settings, owner.entrance(), &gateway.presence, &gateway.system_clock);
+    let (presence, bluetooth) = (&gateway.presence, &gateway.bluetooth);
+    let sources = Sources::new(settings, owner.entrance(), presence, bluetooth, &gateway.system_clock);
     let is_new =
         |sensor: &&crate::config::Sensor| gateway.sensors.iter().all(|kept| kept.settings != **sensor);
     let new: Vec<_> = config.sensors.iter().filter(is_new).cloned().collect();

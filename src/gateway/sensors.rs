@@ -5,16 +5,19 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::adapter::ble::{self, BleSensor};
 use crate::adapter::profiles;
 use crate::adapter::serial::{self, PortAddress, SerialSensor, SetCommand};
 use crate::adapter::{Counters, Sink};
 use crate::clock::Clock;
-use crate::config::{self, Source};
+use crate::config::{self, Secret, Source};
 use crate::device::Library;
+use crate::device::ble::{Address, Key};
 use crate::net::{Entrance, Stopped};
 use crate::reading::SensorName;
 use crate::route::SensorTopics;
 
+use super::bluetooth::Bluetooth;
 use super::presence::PresenceBoard;
 
 /// Commands that wait for one port.
@@ -95,6 +98,7 @@ pub(super) struct Sources<'a> {
     library: Library,
     entrance: &'a Entrance,
     presence: &'a PresenceBoard,
+    bluetooth: &'a Bluetooth,
     clock: &'a Clock,
 }
 
@@ -104,13 +108,14 @@ impl<'a> Sources<'a> {
         gateway: &'a config::Gateway,
         entrance: &'a Entrance,
         presence: &'a PresenceBoard,
+        bluetooth: &'a Bluetooth,
         clock: &'a Clock,
     ) -> Sources<'a> {
         let (library, unreadable) = profiles::library(&gateway.profile_dirs);
         for problem in unreadable {
             tracing::warn!("a device profile cannot be read: {problem}");
         }
-        Sources { gateway: &gateway.id, library, entrance, presence, clock }
+        Sources { gateway: &gateway.id, library, entrance, presence, bluetooth, clock }
     }
 
     /// Starts sensors, those on one port together. One that cannot run is kept, with the reason, and stops no other.
@@ -120,7 +125,12 @@ impl<'a> Sources<'a> {
             if kept.iter().any(|known| known.settings.name == settings.name) {
                 continue;
             }
-            kept.extend(self.start_line(&neighbours(settings, sensors)).await?);
+            match &settings.source {
+                Source::Ble { address, key } => {
+                    kept.push(self.start_listening(settings, *address, key.as_ref()).await?);
+                }
+                _ => kept.extend(self.start_line(&neighbours(settings, sensors)).await?),
+            }
         }
         Ok(kept)
     }
@@ -151,11 +161,55 @@ impl<'a> Sources<'a> {
         Ok(kept.into_iter().map(keep).collect())
     }
 
+    /// Starts a sensor in the air.
+    async fn start_listening(
+        &self,
+        settings: &config::Sensor,
+        address: [u8; 6],
+        key: Option<&Secret>,
+    ) -> Result<KeptSensor, Stopped> {
+        let counters = Arc::new(Counters::default());
+        let (source, _) = self.entrance.source().await?;
+        let sink = Sink::new(self.presence.watched(source), Arc::clone(&counters));
+        let running = match self.ble_sensor(settings, address, key) {
+            Ok(sensor) => {
+                let topics = sensor.topics.clone();
+                let task = ble::serve(sensor, self.bluetooth.antenna(), sink, self.clock.clone());
+                // Nothing can be set on it: nobody takes its commands.
+                let (commands, _) = mpsc::channel(1);
+                let line = Arc::new(RunningLine { task: tokio::spawn(task).abort_handle(), commands });
+                Ok(Running { topics, line })
+            }
+            Err(problem) => {
+                tracing::error!("sensor {} is not served: {problem}", settings.name);
+                Err(problem)
+            }
+        };
+        Ok(KeptSensor { settings: settings.clone(), counters, running })
+    }
+
+    fn ble_sensor(
+        &self,
+        settings: &config::Sensor,
+        address: [u8; 6],
+        key: Option<&Secret>,
+    ) -> Result<BleSensor, String> {
+        let key = key.map(Secret::reveal).transpose().map_err(|error| error.to_string())?;
+        let key =
+            key.map(|text| Key::parse(text.trim()).ok_or("its key does not have 32 hexadecimal digits"));
+        Ok(BleSensor {
+            name: settings.name.clone(),
+            address: Address(address),
+            key: key.transpose()?,
+            topics: SensorTopics::new(self.gateway, &settings.name).map_err(|error| error.to_string())?,
+        })
+    }
+
     fn sensor(&self, settings: &config::Sensor) -> Result<SerialSensor, String> {
         let (port, line, unit) = match &settings.source {
             Source::Serial { port, line } => (port, line, None),
             Source::Modbus { port, line, unit } => (port, line, *unit),
-            Source::Ble { .. } => return Err("this version has no Bluetooth".to_owned()),
+            Source::Ble { .. } => return Err("it is not on a port".to_owned()),
         };
         let Some(profile) = &settings.profile else {
             return Err("it has no profile".to_owned());

@@ -39,11 +39,15 @@ pub(super) async fn snapshot(gateway: &Gateway) -> Snapshot {
     }
     let broker = broker(gateway, &mut problems);
     let uplinks = uplinks(gateway, &journal, now, &mut problems);
+    problems.extend(gateway.bluetooth.problem());
     let sensors = sensors(gateway, now, &mut problems);
     let mut dropped = gateway.counters.dropped();
     for sensor in &gateway.sensors {
         *dropped.entry(DropReason::InboxFull.label().to_owned()).or_default() +=
             sensor.counters.now().dropped;
+    }
+    if gateway.bluetooth.missed() > 0 {
+        dropped.insert("advertisements_unread".to_owned(), gateway.bluetooth.missed());
     }
     let counters = gateway.journal.counters();
     for (reason, count) in counters.dropped() {

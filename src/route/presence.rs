@@ -34,6 +34,8 @@ pub struct Presence {
     /// The latest silences between two readings; the longest counts, since some speak in bursts.
     silences: [Option<Duration>; REMEMBERED],
     next: usize,
+    /// It is not given up sooner.
+    shortest: Option<Duration>,
 }
 
 impl Presence {
@@ -46,6 +48,12 @@ impl Presence {
             presence.next = 1;
         }
         presence
+    }
+
+    /// A sensor of which nothing is known, and which may be silent for `shortest` in any case.
+    #[must_use]
+    pub fn at_least(shortest: Duration) -> Presence {
+        Presence { shortest: Some(shortest), ..Presence::default() }
     }
 
     /// Its port was opened: from now on it can be heard.
@@ -76,10 +84,11 @@ impl Presence {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
         let longest = self.silences.iter().flatten().max();
-        let patience = longest.map(|longest| longest.saturating_mul(MISSED).max(SHORTEST));
+        let shortest = self.shortest.unwrap_or(SHORTEST);
+        let patience = longest.map(|longest| longest.saturating_mul(MISSED).max(shortest));
         match (self.last_heard, self.listening_since) {
             (Some(last), _) => Some(last + patience?),
-            (None, Some(since)) => Some(since + patience.unwrap_or(FIRST_WORD)),
+            (None, Some(since)) => Some(since + patience.unwrap_or(self.shortest.unwrap_or(FIRST_WORD))),
             (None, None) => None,
         }
     }

@@ -13,6 +13,7 @@
 )]
 
 mod damage;
+mod live;
 mod random;
 
 use bytes::Bytes;

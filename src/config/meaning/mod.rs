@@ -3,6 +3,7 @@
 //! Values that do not fit their key are passed over here: [`super::check`] has reported them.
 
 pub(super) mod access;
+mod bluetooth;
 pub(super) mod listeners;
 mod sensors;
 mod uplinks;
@@ -20,6 +21,7 @@ pub(super) use uplinks::DEFAULT_FORWARD;
 pub(super) fn check(root: &Table, folder: &Folder, profiles: &Profiles, problems: &mut Vec<Problem>) {
     listeners::check(root, folder, problems);
     access::check(root, folder, problems);
+    bluetooth::check(root, problems);
     sensors::check(root, folder, profiles, problems);
     uplinks::check(root, folder, problems);
 }

@@ -120,7 +120,7 @@ fn by_company(id: u16) -> &'static [Format] {
         0x00C5 => &[("onset", tanks::onset)],
         0x03B1 => &[("otodata", tanks::otodata)],
         0xF214 => &[("grundfos", small::grundfos)],
-        0x07B4 => &[("hörmann", small::hormann)],
+        0x07B4 => &[("hormann", small::hormann)],
         0x01AE => &[("smartdry", small::smart_dry)],
         0x0828 => &[("tms", small::michelin)],
         0x0157 => &[("xiaomi", xiaomi_plain::band)],

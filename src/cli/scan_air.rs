@@ -1,0 +1,112 @@
+//! The Bluetooth half of `tidegate scan`: what is in the air, decoded as the gateway would, strangers marked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::adapter::ble::{AdvertSource as _, Antenna, BlueZ, Heard};
+use crate::clock::Clock;
+use crate::device::ProblemKind;
+use crate::device::ble::{Memory, decode};
+use crate::limits;
+use crate::route::render_value;
+
+/// How long a machine may take to say that it has no Bluetooth.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// A device in the air.
+#[derive(Debug, Default)]
+pub(super) struct Device {
+    name: Option<String>,
+    rssi: Option<i16>,
+    model: String,
+    family: Option<&'static str>,
+    readings: BTreeMap<String, Value>,
+    needs_key: bool,
+}
+
+/// What was heard.
+pub(super) struct Air {
+    pub(super) devices: BTreeMap<String, Device>,
+    /// Why nothing could be.
+    pub(super) problem: Option<String>,
+}
+
+/// Listens for `duration`; shorter where there is no Bluetooth.
+pub(super) fn listen(duration: Duration) -> std::io::Result<Air> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(async {
+        let antenna = Arc::new(Antenna::default());
+        let mut ear = antenna.tune_to_others();
+        let source = tokio::spawn(BlueZ { clock: Clock::new() }.listen(Arc::clone(&antenna)));
+        let start = Instant::now();
+        let mut devices = BTreeMap::<String, Device>::new();
+        sleep_until(start + GRACE.min(duration)).await;
+        while antenna.problem().is_none() || !devices.is_empty() {
+            let Ok(Some(heard)) = timeout_at(start + duration, ear.recv()).await else { break };
+            let address = heard.fresh.address.to_string();
+            if devices.len() < limits::BLE_DEVICES || devices.contains_key(&address) {
+                devices.entry(address).or_default().hear(&heard);
+            }
+        }
+        source.abort();
+        let problem = antenna.problem().filter(|_| devices.is_empty());
+        Air { devices, problem }
+    }))
+}
+
+impl Device {
+    fn hear(&mut self, heard: &Heard) {
+        self.rssi = heard.fresh.rssi.or(self.rssi);
+        if let Some(name) = &heard.fresh.name {
+            self.name = Some(name.clone());
+        }
+        let memory = &mut Memory::default();
+        match decode(&heard.fresh, None, memory).or_else(|_| decode(&heard.whole, None, memory)) {
+            Ok(sighting) => {
+                self.model = sighting.model.into_owned();
+                self.family = Some(sighting.family);
+                let readings = sighting.measurements.iter();
+                self.readings
+                    .extend(readings.map(|one| (one.name.as_str().to_owned(), render_value(&one.value))));
+            }
+            Err(problem) => self.needs_key |= problem.kind == ProblemKind::NoKey,
+        }
+    }
+
+    /// Nobody knows its format.
+    pub(super) fn is_stranger(&self) -> bool {
+        self.family.is_none() && !self.needs_key
+    }
+
+    pub(super) fn describe(&self, address: &str) -> String {
+        let rssi = self.rssi.map_or_else(String::new, |rssi| format!("  {rssi} dBm"));
+        let name = self.name.as_deref().unwrap_or("(no name)");
+        let what = match (self.family, self.needs_key) {
+            (Some(family), _) => format!("{} [{family}]", self.model),
+            (None, true) => "encrypted: give its sensor a key".to_owned(),
+            (None, false) => "a stranger".to_owned(),
+        };
+        let readings: Vec<String> =
+            self.readings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let readings =
+            if readings.is_empty() { String::new() } else { format!("\n    {}", readings.join(", ")) };
+        format!("{address}{rssi}  {name}\n    {what}{readings}")
+    }
+
+    pub(super) fn to_json(&self, address: &str) -> Value {
+        json!({
+            "address": address,
+            "name": self.name,
+            "rssi": self.rssi,
+            "model": self.family.map(|_| self.model.as_str()),
+            "family": self.family,
+            "readings": self.readings,
+            "needs_key": self.needs_key,
+            "stranger": self.is_stranger(),
+        })
+    }
+}
