@@ -41,7 +41,7 @@ pub(super) fn listen(duration: Duration) -> std::io::Result<Air> {
     Ok(runtime.block_on(async {
         let antenna = Arc::new(Antenna::default());
         let mut ear = antenna.tune_to_others();
-        let source = tokio::spawn(BlueZ { clock: Clock::new() }.listen(Arc::clone(&antenna)));
+        let source = tokio::spawn(BlueZ { clock: Clock::system() }.listen(Arc::clone(&antenna)));
         let start = Instant::now();
         let mut devices = BTreeMap::<String, Device>::new();
         sleep_until(start + GRACE.min(duration)).await;

@@ -247,7 +247,7 @@ mod tests {
     async fn what_is_repeated_is_said_once_and_with_the_best_signal() {
         let (sender, mut inbox) = mpsc::channel(64);
         let counters = Arc::new(Counters::default());
-        let mut listening = Listening::new(sensor(), Sink::new(sender, counters), Clock::new());
+        let mut listening = Listening::new(sensor(), Sink::new(sender, counters), Clock::system());
         let warm = [0x40, 0x02, 0xCA, 0x09];
         for (radio, rssi) in [("hci0", -70), ("hci1", -50), ("hci0", -71)] {
             listening.hear(&heard(radio, rssi, &warm));
