@@ -233,17 +233,20 @@ fn how_a_server_is_reached() {
 #[test]
 fn what_guards_and_is_not_built_stops_the_start_and_the_rest_does_not() {
     warning(
-        "sensor.k.ble",
-        "'A4:C1:38:12:34:56'",
-        "not available in this version yet",
-        "[sensor.k]\nble = 'A4:C1:38:12:34:56'\n",
-    );
-    warning(
         "uplink.cloud.durability",
         "'either'",
         "not available in this version yet",
         &format!("{UPLINK}durability = 'either'\n"),
     );
+}
+
+#[test]
+fn bluetooth_families_exist_and_keys_can_be_some() {
+    error("ble.auto.1", "'bthom'", "no family", "[ble]\nauto = ['bthom']\n");
+    let sensor = |key: &str| format!("[sensor.k]\nble = 'A4:C1:38:12:34:56'\nkey = '{key}'\n");
+    error("sensor.k.key", "'12'", "32 hexadecimal digits", &sensor("12"));
+    let text = sensor("231d39c1d7cc1ab1aee224cd096db932") + "[ble]\nauto = ['bthome', 'ruuvi']\n";
+    assert_eq!(read(&text).unwrap().config.ble.auto, ["bthome", "ruuvi"]);
 }
 
 /// A rule says one thing, somewhere, about somebody who can be.

@@ -10,12 +10,15 @@ use crate::device::nearest;
 pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) {
     let ble = Section::of_root(root, "ble");
     let known = families();
-    for (family, place) in ble.texts("auto") {
+    for (number, (family, place)) in (1..).zip(ble.texts("auto")) {
         if known.contains(&family) {
             continue;
         }
-        let problem =
-            Problem::error(ble.path_of("auto"), place.clone(), format!("there is no family {family:?}"));
+        let problem = Problem::error(
+            format!("ble.auto.{number}"),
+            place.clone(),
+            format!("there is no family {family:?}"),
+        );
         problems.push(match nearest(family, known.iter().copied()) {
             Some(near) => problem.help(format!("did you mean {near:?}?")),
             None => problem.help(format!("families: {}", known.join(", "))),
