@@ -235,6 +235,8 @@ fn sixteen_units_keep_their_interval_beside_two_dead_one_babbling_and_one_late()
                     let gap = longest_gap(times);
                     assert!(gap < INTERVAL * 3 / 2, "seed {seed}: unit {} was silent for {gap:?}", place + 1);
                 }
+                // A late answer that meets the same question asked again is a true one.
+                Manner::Late => {}
                 _ => assert!(times.is_empty(), "seed {seed}: unit {} has nothing to say", place + 1),
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{Decoded, Meaning, ValueKind};
 use crate::device::number;
-use crate::device::protocol::{ObisCode, Pair, Pairs};
+use crate::device::protocol::{ObisCode, Pair, Pairs, decode_ve_direct_hex, is_ve_direct_message};
 use crate::reading::Value;
 
 /// Which labels are taken.
@@ -27,6 +27,9 @@ pub(in crate::device) struct LabelledField {
 
 impl Labelled {
     pub(super) fn decode(&self, frame: &[u8], to: &mut Decoded) {
+        if self.pairs == Pairs::VeDirect && is_ve_direct_message(frame) {
+            return decode_ve_direct_hex(frame, to);
+        }
         self.pairs.each(frame, &mut |pair| match pair {
             Ok(pair) => self.take(pair, to),
             Err(problem) => to.problem(problem.kind, problem.detail.into_owned()),
@@ -38,7 +41,10 @@ impl Labelled {
         let said = ObisCode::parse(pair.label).filter(|_| self.pairs.are_obis());
         let is_meant = |field: &&LabelledField| {
             let same = || Some(ObisCode::parse(&field.label)?.matches(said.as_ref()?));
-            field.label == pair.label || same() == Some(true)
+            // Most labels are others: that is seen without taking them apart.
+            let quantity = field.label.rsplit(':').next().unwrap_or_default();
+            let may_be = pair.label.contains(quantity.trim_end_matches(".0"));
+            field.label == pair.label || (may_be && same() == Some(true))
         };
         for field in self.fields.iter().filter(is_meant) {
             field.take(pair, to);

@@ -88,7 +88,7 @@ fn refuse_what_belongs_elsewhere(
     if !is_binary && encoding != "json" || fields.iter().all(|field| field.get_ref().when.is_none()) {
         refuse_doubles(
             fields,
-            encoding == "json"
+            matches!(encoding, "json" | "regex")
                 || document.frame.as_ref().is_some_and(|frame| frame.get_ref().protocol.is_some()),
             mistakes,
         );

@@ -16,7 +16,7 @@ pub(super) use esp3::{EnOcean, parse_eep};
 pub(super) use m_bus::decode as decode_m_bus;
 pub(super) use nmea::decode as decode_nmea;
 pub(super) use obis::ObisCode;
-pub(super) use ve_direct::decode_hex as decode_ve_direct_hex;
+pub(super) use ve_direct::{decode_hex as decode_ve_direct_hex, is_message as is_ve_direct_message};
 
 use super::framer::Verdict;
 use super::modbus::Request;

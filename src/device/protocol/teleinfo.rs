@@ -56,6 +56,10 @@ fn pair(line: &[u8]) -> Result<Pair<'_>, Problem> {
     if sum + 0x20 != *said {
         return Err(Problem::new(ProblemKind::Checksum, "the checksum of a line does not hold"));
     }
+    // A line end that was damaged makes one line of two, whose sum may hold by chance.
+    if content.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        return Err(malformed());
+    }
     let text = std::str::from_utf8(content).map_err(|_| malformed())?;
     let (label, rest) = text.split_once(char::from(*separator)).ok_or_else(malformed)?;
     let (time, value) = match (separator, rest.rsplit_once('\t')) {

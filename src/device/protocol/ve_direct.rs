@@ -21,7 +21,8 @@ const LONGEST_MESSAGE: usize = 256;
 
 pub(super) fn inspect(pending: &[u8], plain: &mut Vec<u8>) -> Verdict {
     match message_at(pending, 0) {
-        Message::Whole(length) => return Verdict::Garbage(length),
+        // Between blocks a message is a frame of its own; inside of one it is stepped over.
+        Message::Whole(_) => return inspect_hex(pending, plain),
         Message::Incomplete => return Verdict::Incomplete,
         Message::None => {}
     }
@@ -98,6 +99,11 @@ fn message_at(pending: &[u8], at: usize) -> Message {
         }
     }
     if rest.len() < LONGEST_MESSAGE { Message::Incomplete } else { Message::None }
+}
+
+/// Whether a frame is a message: its first byte is a command, that of a block is a CR.
+pub(in crate::device) fn is_message(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|first| *first <= 0xF && *first != b'\r')
 }
 
 pub(super) fn pairs(frame: &[u8], found: &mut dyn FnMut(Result<Pair<'_>, Problem>)) {
