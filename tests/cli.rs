@@ -348,3 +348,47 @@ fn passwd_refuses_what_cannot_be() {
     assert_eq!(passwd(folder.path(), &["--file", "no/such/folder/users", "anna"], "x").0, Some(1));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+/// At a terminal the password is asked for twice, and nothing of it is shown.
+#[test]
+fn passwd_asks_at_a_terminal_and_shows_nothing() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use std::io::{Read, Write};
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    // Not our own controlling terminal.
+    let noctty = i32::try_from(OpenptFlags::NOCTTY.bits()).unwrap();
+    let slave = || fs::OpenOptions::new().read(true).write(true).custom_flags(noctty).open(&name).unwrap();
+    // `setsid` makes it the terminal of the command, which asks there and nowhere else.
+    let mut child = Command::new("setsid")
+        .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_tidegate"), "passwd", "anna"])
+        .current_dir(folder.path())
+        .stdin(slave())
+        .stdout(slave())
+        .stderr(slave())
+        .spawn()
+        .unwrap();
+    let mut screen = fs::File::from(terminal);
+    let mut shown = String::new();
+    let mut wait_for = |screen: &mut fs::File, words: &str| {
+        let mut bytes = [0; 256];
+        while !shown.contains(words) {
+            let count = screen.read(&mut bytes).unwrap();
+            shown.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+        shown.clone()
+    };
+    wait_for(&mut screen, "New password for anna: ");
+    screen.write_all(b"a secret\n").unwrap();
+    wait_for(&mut screen, "Once more: ");
+    screen.write_all(b"a secret\n").unwrap();
+    let shown = wait_for(&mut screen, "user anna is added");
+    assert!(!shown.contains("secret"), "{shown}");
+    assert!(child.wait().unwrap().success());
+    assert_eq!(passwd(folder.path(), &["--list"], "").1, "anna\n");
+}

@@ -292,6 +292,10 @@ fn a_password_file_that_cannot_be_used_is_an_error() {
     assert!(local.allow_anonymous && !open.allow_anonymous);
     assert_eq!((&local.password_file, &open.password_file), (&Some(path.clone()), &Some(path)));
     assert_eq!((local.limits.max_connections, open.limits.max_connections), (10_000, 7));
+    let misspelt = format!("{text}[[acl]]\nuser = 'ana'\nallow = 'both'\ntopic = '#'\n");
+    warning("acl.1.user", "'ana'", "there is no user", &misspelt);
+    let many = "[broker]\nmax_connections = 5\n[[listener]]\naddress = '127.0.0.1:1'\nmax_connections = 6\n";
+    warning("listener.1.max_connections", "6", "5 of all listeners together", many);
 }
 
 #[test]

@@ -41,6 +41,16 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
         "dropped  {}",
         if dropped.is_empty() { "nothing".to_owned() } else { dropped.join(", ") }
     ));
+    let refused = snapshot.refused.iter().flat_map(|(what, reasons)| {
+        reasons
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(move |(reason, count)| format!("{what} {reason} {count}"))
+    });
+    let refused: Vec<String> = refused.collect();
+    if !refused.is_empty() {
+        lines.push(format!("refused  {}", refused.join(", ")));
+    }
     lines.push(format!("clock    {}", if clock.synced { "set" } else { "not set yet; readings say so" }));
     lines.join("\n")
 }
@@ -133,6 +143,7 @@ mod tests {
                 ..JournalStatus::default()
             },
             dropped: [("too_old".to_owned(), 2)].into(),
+            refused: [("publish".to_owned(), [("not_authorized".to_owned(), 3)].into())].into(),
             ..Snapshot::default()
         };
         let screen = render(&snapshot);
@@ -143,6 +154,7 @@ mod tests {
             "cloud: not connected to broker.example.com:1883, 0 acknowledged, 3 messages wait (1.5 KiB), the oldest for 2 min",
             "of 1.0 GiB",
             "dropped  too_old 2",
+            "refused  publish not_authorized 3",
             "not set yet",
         ] {
             assert!(screen.contains(words), "{words:?} is not in\n{screen}");

@@ -7,6 +7,8 @@ use crate::config::Folder;
 use crate::config::report::Problem;
 use crate::config::section::Section;
 use crate::config::tree::{Node, Table};
+use crate::device::nearest;
+use crate::limits::Limits;
 use crate::users::PasswordFile;
 
 use super::missing;
@@ -15,23 +17,70 @@ pub(super) fn check(root: &Table, folder: &Folder, problems: &mut Vec<Problem>) 
     let broker = Section::of_root(root, "broker");
     let mut sections = Section::all(root.get("listener").map_or(&[][..], Node::elements), "listener");
     sections.push(broker);
-    let knows_users = check_password_files(&sections, folder, problems);
+    let users = check_password_files(&sections, folder, problems);
+    check_connections(&sections, problems);
     let certifies = |listener: &Section<'_>| {
         listener.node("tls").and_then(Node::as_table).is_some_and(|tls| tls.get("client_ca").is_some())
     };
-    let knows_names = knows_users || sections.iter().any(certifies);
+    let certifies = sections.iter().any(certifies);
     for rule in rule_sections(root) {
-        check_rule(&rule, knows_names, problems);
+        check_rule(&rule, problems);
+        check_user(&rule, users.as_deref().filter(|_| !certifies), certifies, problems);
     }
 }
 
-/// Reports files that cannot be used; whether there is any file.
-fn check_password_files(sections: &[Section<'_>], folder: &Folder, problems: &mut Vec<Problem>) -> bool {
-    let mut known = false;
+/// A listener cannot have more connections than all together.
+fn check_connections(sections: &[Section<'_>], problems: &mut Vec<Problem>) {
+    let Some((broker, listeners)) = sections.split_last() else { return };
+    let together = broker.number("max_connections").unwrap_or(Limits::default().max_connections);
+    for listener in listeners {
+        let Some(own) = listener.number::<usize>("max_connections").filter(|own| *own > together) else {
+            continue;
+        };
+        let message = format!("{own} connections here, but {together} of all listeners together");
+        let problem = Problem::warning(
+            listener.path_of("max_connections"),
+            listener.place_of("max_connections"),
+            message,
+        );
+        problems.push(problem.help(format!("max_connections = {own} in [broker]")));
+    }
+}
+
+/// A rule about a user whom no client can be is probably a slip. `certifies`: certificates may name any user.
+fn check_user(rule: &Section<'_>, known: Option<&[String]>, certifies: bool, problems: &mut Vec<Problem>) {
+    let anonymous = rule.switch("anonymous");
+    let user = rule.text("user").filter(|_| anonymous != Some(true));
+    if user.is_none() && anonymous != Some(false) {
+        return;
+    }
+    let about = |message: String| Problem::warning(rule.path_of("user"), rule.place_of("user"), message);
+    match (known, user) {
+        (None, _) if !certifies => {
+            problems.push(about("no client has a user name: there is no password_file".to_owned()));
+        }
+        (Some(known), Some(user)) if user != "*" && !known.iter().any(|name| name == user) => {
+            let problem = about(format!("there is no user {user:?} in any password_file"));
+            problems.push(match nearest(user, known.iter().map(String::as_str)) {
+                Some(name) => problem.help(format!("did you mean {name:?}?")),
+                None => problem,
+            });
+        }
+        _ => {}
+    }
+}
+
+/// Reports files that cannot be used; the users of all, `None`: there is no file.
+fn check_password_files(
+    sections: &[Section<'_>],
+    folder: &Folder,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<String>> {
+    let mut known = None;
     let mut seen: Vec<PathBuf> = Vec::new();
     for section in sections {
         let Some(path) = section.path("password_file", folder.path()) else { continue };
-        known = true;
+        let users = known.get_or_insert_with(Vec::new);
         if seen.contains(&path) {
             continue;
         }
@@ -43,14 +92,14 @@ fn check_password_files(sections: &[Section<'_>], folder: &Folder, problems: &mu
                 let help = format!("tidegate passwd --file {} NAME", path.display());
                 problems.push(Problem::warning(key, place, message).help(help));
             }
-            Ok(_) => {}
+            Ok(file) => users.extend(file.names().map(|name| name.as_str().to_owned())),
         }
         seen.push(path);
     }
     known
 }
 
-fn check_rule(rule: &Section<'_>, knows_names: bool, problems: &mut Vec<Problem>) {
+fn check_rule(rule: &Section<'_>, problems: &mut Vec<Problem>) {
     let about = |key: &str, message: String| Problem::error(rule.path_of(key), rule.place_of(key), message);
     match (rule.node("allow").is_some(), rule.node("deny").is_some()) {
         (true, true) => {
@@ -77,11 +126,6 @@ fn check_rule(rule: &Section<'_>, knows_names: bool, problems: &mut Vec<Problem>
     if names_user && anonymous == Some(true) {
         let message = "anonymous clients have no name that could stand for %u: this rule is about nobody";
         problems.push(Problem::warning(rule.path_of("topic"), rule.place_of("topic"), message));
-    }
-    let is_named = rule.node("user").is_some() && anonymous != Some(true);
-    if (is_named || anonymous == Some(false)) && !knows_names {
-        let message = "no client has a user name: there is no password_file";
-        problems.push(Problem::warning(rule.path_of("user"), rule.place_of("user"), message));
     }
     for key in ["user", "client"] {
         if rule.text(key) == Some("*") {
