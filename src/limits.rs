@@ -129,6 +129,9 @@ pub struct Limits {
     pub server_keep_alive_seconds: u16,
     /// Seconds that any session may outlive its connection.
     pub max_session_expiry_seconds: u32,
+    /// Seconds between two looks at the broker's figures, which are published below `$SYS` when they have changed; 0:
+    /// never.
+    pub sys_interval_seconds: u16,
     /// Bytes waiting for a connection's socket above which QoS 0 is dropped and the rest waits.
     pub max_outbox_bytes: usize,
 }
@@ -150,6 +153,7 @@ impl Default for Limits {
             topic_alias_maximum: 16,
             server_keep_alive_seconds: 0,
             max_session_expiry_seconds: u32::MAX,
+            sys_interval_seconds: 10,
             max_outbox_bytes: 1024 * 1024,
         }
     }

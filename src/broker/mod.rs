@@ -15,6 +15,7 @@
 //! | `ledger` | what waits for the disk |
 //! | `sessions` `connection` `timers` `hash` | where everything stands |
 //! | `publish_frame` `aliases` | a PUBLISH, encoded once for many; short names for long topics |
+//! | `figures` | how much of everything there is |
 //! | `access` `rights` | who may do what, and what follows from a no |
 //! | `words` | what a client is told beside a code |
 //! | `restore` | going on after an earlier run |
@@ -25,6 +26,7 @@ mod backlog;
 mod connect;
 mod connection;
 mod ending;
+mod figures;
 mod handing_out;
 mod hash;
 mod inbound;
@@ -53,6 +55,7 @@ mod timers;
 mod words;
 
 pub use access::{Actions, Effect, Rights, Rule, TopicPattern, Who};
+pub use figures::Figures;
 pub use interface::{
     CloseReason, ConnectionId, Denial, Event, ForwardRule, Input, Output, Peer, Relay, Renderer, SourceId,
     UplinkRules,

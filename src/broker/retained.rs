@@ -9,7 +9,7 @@ use bytestring::ByteString;
 
 use crate::durable::{Message, MessageBody, Record, Ticket, Urgency};
 use crate::limits::Limits;
-use crate::mqtt::{QoS, TopicFilter};
+use crate::mqtt::{QoS, TopicFilter, TopicName};
 
 use super::{Broker, Turn};
 use crate::durable::{DropReason, JournalHealth};
@@ -48,6 +48,12 @@ impl RetainedMessages {
         if fits { Change::Set } else { Change::Full }
     }
 
+    /// How many there are of clients and sensors.
+    pub(super) fn len(&self) -> usize {
+        let own = self.by_topic.range::<str, _>((Bound::Included("$SYS/"), Bound::Excluded("$SYS0"))).count();
+        self.by_topic.len() - own
+    }
+
     /// Keeps a message; what was read from a socket is `detached` before.
     pub(super) fn set(&mut self, message: Message) {
         self.bytes += bytes_of(&message);
@@ -76,6 +82,11 @@ impl RetainedMessages {
             .map(|(_, message)| message)
             .filter(move |message| filter.matches(&message.topic))
     }
+}
+
+/// Whether a topic is of the server's own tree, which is never on disk.
+fn is_own(topic: &TopicName) -> bool {
+    topic.as_str().starts_with("$SYS/")
 }
 
 fn is_empty(message: &Message) -> bool {
@@ -115,7 +126,8 @@ impl Broker {
                 Record::RetainedCleared { topic: message.topic.clone() }
             }
         };
-        if self.ledger.health() == JournalHealth::Dead {
+        // The server's own figures are true for this run only.
+        if self.ledger.health() == JournalHealth::Dead || is_own(&message.topic) {
             return None;
         }
         Some(self.ledger.append(turn, urgency, record))

@@ -105,6 +105,7 @@ fn limits(broker: &Section<'_>, default: Limits) -> Limits {
         max_session_expiry_seconds: broker
             .number("max_session_expiry_seconds")
             .unwrap_or(default.max_session_expiry_seconds),
+        sys_interval_seconds: broker.number("sys_interval_seconds").unwrap_or(default.sys_interval_seconds),
         max_outbox_bytes: bytes("max_outbox_bytes", default.max_outbox_bytes),
     }
 }

@@ -152,6 +152,12 @@ static BROKER: Table = table(&[
         "How long a session may outlive its connection; 4294967295: for ever.",
     ),
     key(
+        "sys_interval_seconds",
+        Kind::Number(0, 3600),
+        "`10`",
+        "How often the figures below `$SYS` are looked at, for all listeners; 0: there are none.",
+    ),
+    key(
         "max_outbox_bytes",
         BYTES,
         "`1048576`",

@@ -3,6 +3,7 @@
 //! Each comes when everything that it needs is there; only the journal and the broker are needed by all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytestring::ByteString;
 use tokio::sync::watch;
@@ -28,6 +29,7 @@ use super::listeners::{self, KeptListener};
 use super::presence::PresenceBoard;
 use super::pulse::Pulse;
 use super::sensors::{KeptSensor, Sources};
+use super::sys_topics::SysTopics;
 use super::uplinks::{self, Common, KeptUplink};
 use super::{Gateway, StartError, Tasks, clock_watch, journal, supervisor};
 
@@ -92,6 +94,17 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
     }
 
     let entrance = owner.entrance().clone();
+    let every = Duration::from_secs(config.limits.sys_interval_seconds.into());
+    if !every.is_zero() {
+        let sys_topics = SysTopics {
+            entrance: entrance.clone(),
+            connections: Arc::clone(owner.reception().counters()),
+            counters: Arc::clone(&counters),
+            clock: Arc::clone(&clock),
+            started_at: now.monotonic,
+        };
+        tasks.spawn(sys_topics.publish(every));
+    }
     tasks.spawn(clock_watch::learn(Arc::clone(&clock), boots, entrance.clone(), journal.clone()));
     let pulse = Pulse { broker: entrance, journal: journal.clone(), clock: Arc::clone(&clock) };
     tasks.spawn(supervisor::supervise(pulse));

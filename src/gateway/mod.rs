@@ -19,6 +19,7 @@ mod sensors;
 mod service;
 mod status;
 mod supervisor;
+mod sys_topics;
 mod uplinks;
 
 use std::net::SocketAddr;

@@ -347,7 +347,10 @@ impl Connection {
     async fn take_incoming(&mut self, read: io::Result<usize>) -> Result<(), End> {
         match read {
             Ok(0) => Err(End::ClosedByPeer),
-            Ok(_) if self.phase == Phase::Open => self.hand_over_rest().await,
+            Ok(bytes) if self.phase == Phase::Open => {
+                self.shared.counters.count_bytes_received(bytes);
+                self.hand_over_rest().await
+            }
             Ok(_) => Ok(()),
             Err(error) => Err(End::Io(error)),
         }
@@ -421,6 +424,7 @@ impl Connection {
 
     fn write(&mut self) -> Result<(), End> {
         let written = self.writer.write(&mut self.stream)?;
+        self.shared.counters.count_bytes_sent(written);
         // Other packets in between are few and small: what is written counts as PUBLISH as long as any waits.
         let counted = written.min(self.publish_bytes_waiting);
         self.publish_bytes_waiting -= counted;

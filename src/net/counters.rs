@@ -62,6 +62,8 @@ impl Refusal {
 pub struct Counters {
     received: AtomicU64,
     sent: AtomicU64,
+    bytes_received: AtomicU64,
+    bytes_sent: AtomicU64,
     refused: [(Refusal, AtomicU64); Refusal::ALL.len()],
     said: [(Refusal, Mutex<Said>); Refusal::ALL.len()],
 }
@@ -78,6 +80,8 @@ impl Default for Counters {
         Counters {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            bytes_received: AtomicU64::new(0),
+            bytes_sent: AtomicU64::new(0),
             refused: Refusal::ALL.map(|reason| (reason, AtomicU64::new(0))),
             said: Refusal::ALL.map(|reason| (reason, Mutex::default())),
         }
@@ -95,6 +99,26 @@ impl Counters {
     #[must_use]
     pub fn messages_sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Bytes read from sockets.
+    #[must_use]
+    pub fn bytes_received(&self) -> u64 {
+        self.bytes_received.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written to sockets.
+    #[must_use]
+    pub fn bytes_sent(&self) -> u64 {
+        self.bytes_sent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_bytes_received(&self, bytes: usize) {
+        self.bytes_received.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(super) fn count_bytes_sent(&self, bytes: usize) {
+        self.bytes_sent.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Connections that ended before the broker heard of them.

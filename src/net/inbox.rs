@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::outbox::Outbox;
-use crate::broker::{ConnectionId, Input, Relay, Rights, SourceId};
+use crate::broker::{ConnectionId, Figures, Input, Relay, Rights, SourceId};
 use crate::durable::{Boots, DropReason, Message, Urgency};
 use crate::mqtt::TopicFilter;
 
@@ -56,6 +56,8 @@ pub(super) enum Control {
     Rights(Rights),
     /// What the gateway itself wants to hear, and where it goes.
     Hear { filter: TopicFilter, to: mpsc::Sender<Message> },
+    /// How much of everything is there?
+    Figures(oneshot::Sender<Figures>),
     /// Is the owner alive?
     Ping(oneshot::Sender<()>),
 }
@@ -122,6 +124,16 @@ impl Entrance {
     /// When the broker has stopped.
     pub async fn learn_clock(&self, boots: Boots) -> Result<(), Stopped> {
         self.control(Control::Clock(boots)).await
+    }
+
+    /// How much of everything the broker holds.
+    ///
+    /// # Errors
+    /// When the broker has stopped.
+    pub async fn figures(&self) -> Result<Figures, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.control(Control::Figures(answer)).await?;
+        answered.await.map_err(|_| Stopped)
     }
 
     /// Lets other access rules hold from now on.

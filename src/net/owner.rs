@@ -202,6 +202,9 @@ impl Owner {
                 self.broker.hear_inside(filter);
                 self.inside = Some(to);
             }
+            Control::Figures(answer) => {
+                let _ = answer.send(self.broker.figures());
+            }
             Control::Ping(answer) => {
                 // Who asked may have lost patience.
                 let _ = answer.send(());

@@ -209,6 +209,32 @@ fn without_its_password_file_it_does_not_start() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("there is no password file"));
 }
 
+/// The broker's figures are there for who may have them; a rule for `#` is not about them.
+#[test]
+fn figures_are_for_who_may_have_them() {
+    let rules = "
+[[acl]]
+client = 'watcher'
+allow = 'subscribe'
+topic = '$SYS/#'
+
+[[acl]]
+allow = 'both'
+topic = '#'
+";
+    for (rules, client_id, allowed) in [("", "any", true), (rules, "watcher", true), (rules, "any", false)] {
+        let program = Program::start(rules);
+        let (mut client, _) = Client::connect(&program, client_id, None);
+        assert_eq!(is_allowed(client.subscribe("$SYS/broker/version")), allowed, "{client_id}");
+        if allowed {
+            let message = client.next().unwrap();
+            assert!(String::from_utf8_lossy(&message).contains("tidegate "), "{message:?}");
+        }
+        client.is_served();
+        assert_eq!(client.publish("$SYS/broker/version"), 0x87);
+    }
+}
+
 fn mosquitto(command: &str, program: &Program, arguments: &[&str]) -> Output {
     Command::new(command).args(["-h", "127.0.0.1", "-p", &program.port()]).args(arguments).output().unwrap()
 }

@@ -1,9 +1,10 @@
 //! Retained messages: set, cleared, sent to new subscriptions, kept over a restart, bounded.
 
 use super::world::*;
+use crate::broker::{Figures, Relay};
 use crate::durable::DropReason;
 use crate::limits::Limits;
-use crate::mqtt::RetainHandling;
+use crate::mqtt::{QoS, RetainHandling};
 
 /// The last retained message of a topic goes to new subscriptions, with the flag `[MQTT-3.3.1-5]`
 /// `[MQTT-3.3.1-8]`; an empty one removes it and is passed on as any other `[MQTT-3.3.1-6]`.
@@ -156,4 +157,19 @@ fn retained_messages_wait_for_a_slow_socket() {
     let heard = world.heard(client);
     assert_eq!(heard.last().unwrap(), "publish t/00 q0 later");
     assert_eq!(world.dropped(DropReason::SlowSubscriber), 0);
+}
+
+/// The server's own figures are for this run: they are retained, and never on disk.
+#[test]
+fn the_servers_own_topics_are_not_on_disk() {
+    let mut world = World::new();
+    let mut uptime = message(&world, "$SYS/broker/uptime", "1 seconds");
+    (uptime.retain, uptime.qos) = (true, QoS::AtMostOnce);
+    world.ingest(1, uptime, Relay::None);
+    assert!(world.journal.kinds().is_empty(), "{:?}", world.journal.kinds());
+    let client = world.join(Login::v5("c"));
+    world.send(client, subscribe(1, &[("$SYS/#", options(1))]));
+    world.hears(client, ["suback #1 01", "publish $SYS/broker/uptime q0 retain 1 seconds"]);
+    let figures = Figures { sessions: 1, connected: 1, subscriptions: 1, retained: 0 };
+    assert_eq!(world.broker.figures(), figures);
 }
