@@ -10,8 +10,8 @@ use std::num::NonZeroU16;
 use crate::limits::OUTGOING_TOPIC_ALIASES;
 use crate::mqtt::TopicName;
 
-/// An alias costs three bytes in every packet: shorter topics are left as they are.
-const WORTH_AN_ALIAS: usize = 8;
+/// An alias costs three bytes in every packet: topics that are no longer than that are left as they are.
+const WORTH_AN_ALIAS: usize = 4;
 
 /// How a PUBLISH names its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
