@@ -84,6 +84,8 @@ pub const UPLINK_GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 pub const UPLINK_QOS_2_WINDOW_3_1_1: usize = 20;
 /// How old a message may be that an uplink sends at QoS 0: what waited for a link is dropped.
 pub const UPLINK_LIVE_FOR: Duration = Duration::from_secs(10);
+/// Bytes of the file of what an uplink's server will never take.
+pub const DEAD_LETTER_BYTES: u64 = 16 * 1024 * 1024;
 /// Filters in one SUBSCRIBE of an uplink; some clouds refuse more.
 pub const UPLINK_SUBSCRIBE_FILTERS: usize = 8;
 /// Acknowledgements of an uplink that are handed to the journal together, when nobody waits for them.

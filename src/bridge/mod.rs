@@ -43,6 +43,7 @@ mod mapping;
 mod options;
 mod packets;
 mod presence;
+mod provider;
 mod publication;
 mod pump;
 mod rate;
@@ -65,6 +66,7 @@ pub use lanes::Queue;
 pub use mapping::{Batch, Forward, Priority, Rate, Receive, RetainPolicy};
 pub use options::{Options, Takes};
 pub use presence::PresenceMap;
+pub use provider::{PROVIDERS, Provider};
 pub use target::{Part, Target, TargetError};
 
 use std::collections::BTreeMap;

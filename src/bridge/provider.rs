@@ -241,7 +241,9 @@ mod tests {
             assert_eq!(Provider::find(provider.name), Some(provider));
             let takes = provider.takes("gw", "me");
             assert_eq!(takes.only_topics.len(), provider.only_topics.len());
-            assert!(!provider.source.is_empty() && provider.keep_alive_seconds.0 <= provider.keep_alive_seconds.1);
+            assert!(
+                !provider.source.is_empty() && provider.keep_alive_seconds.0 <= provider.keep_alive_seconds.1
+            );
         }
     }
 

@@ -17,6 +17,7 @@ mod status;
 mod subscribe;
 mod terminal;
 mod tunnel;
+mod uplink;
 
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
@@ -63,6 +64,8 @@ enum Command {
     Journal(journal::Arguments),
     /// Makes or changes a user of the embedded broker
     Passwd(passwd::Arguments),
+    /// Pauses an uplink, lets it go on, gives up its backlog, shows and replays its dead letters
+    Uplink(uplink::Arguments),
 }
 
 /// Runs the program with the arguments of the process.
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Sub(arguments) => subscribe::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
+        Command::Uplink(arguments) => uplink::run(&arguments),
     };
     match outcome {
         Ok(code) => code,

@@ -8,7 +8,7 @@ use bytestring::ByteString;
 
 use super::secret::Secret;
 use crate::adapter::serial::{LineOptions, PortAddress};
-use crate::bridge::{Forward, MessageId, Order, Rate, Receive};
+use crate::bridge::{Forward, MessageId, Order, Provider, Rate, Receive};
 use crate::broker::Rights;
 use crate::device::Options;
 use crate::journal::WhenFull;
@@ -161,6 +161,10 @@ pub struct Uplink {
     pub rate: Option<Rate>,
     /// Messages open at once; `None`: as many as is good.
     pub window: Option<u16>,
+    /// A known cloud.
+    pub provider: Option<&'static Provider>,
+    /// The key from which passwords are made.
+    pub shared_access_key: Option<Secret>,
 }
 
 /// How the server of an uplink is reached.

@@ -387,9 +387,17 @@ static UPLINK: Table = table(&[
             "hivemq-cloud",
             "thingsboard",
             "adafruit-io",
+            "rabbitmq",
+            "nats",
         ]),
         "",
         "Respects the limits and habits of a known cloud.",
+    ),
+    key(
+        "shared_access_key",
+        Kind::Text(&kind::SECRET),
+        "",
+        "For Azure IoT Hub: the device's key, from which user name and passwords are made and renewed: `file:PATH`, `env:NAME` or `credential:NAME`.",
     ),
     key(
         "order",

@@ -18,7 +18,6 @@ struct Unavailable {
 
 /// For which values of a key.
 enum When {
-    Present,
     Text(&'static str),
 }
 
@@ -28,7 +27,6 @@ const fn warning(path: &'static str, when: When, what: &'static str) -> Unavaila
 
 #[rustfmt::skip]
 const LIST: &[Unavailable] = &[
-    warning("uplink.*.provider", When::Present, "the habits of known clouds"),
     warning("uplink.*.durability", When::Text("either"), "forwarding before the disk"),
 ];
 
@@ -59,7 +57,6 @@ impl Unavailable {
 impl When {
     fn applies(&self, node: &Node) -> bool {
         match self {
-            When::Present => true,
             When::Text(text) => node.as_text() == Some(text),
         }
     }

@@ -6,7 +6,7 @@ use bytestring::ByteString;
 
 use super::Folder;
 use super::kind;
-use super::meaning::DEFAULT_FORWARD;
+use super::meaning::{DEFAULT_FORWARD, provider};
 use super::model::Uplink;
 use super::section::Section;
 use super::server;
@@ -20,11 +20,13 @@ const DEFAULT_BATCH: Batch = Batch { messages: 100, bytes: 64 * 1024, linger: Du
 
 pub(super) fn uplink(section: &Section<'_>, gateway_id: &str, folder: &Folder) -> Option<Uplink> {
     let names = Names::of(section, gateway_id);
+    let provider = provider(section);
     Some(Uplink {
         name: ByteString::from(section.name),
         server: server::server(section, folder)?,
         version: match section.text("version") {
             Some("3.1.1") => ProtocolVersion::V3_1_1,
+            None if provider.is_some_and(|provider| !provider.speaks_5) => ProtocolVersion::V3_1_1,
             _ => ProtocolVersion::V5,
         },
         username: section.text("username").map(str::to_owned),
@@ -45,14 +47,16 @@ pub(super) fn uplink(section: &Section<'_>, gateway_id: &str, folder: &Folder) -
         },
         rate: section.text("rate").and_then(|text| kind::rate(text).ok()),
         window: section.number("window"),
+        provider,
+        shared_access_key: section.text("shared_access_key").map(|text| folder.secret(text)),
         client_id: ByteString::from(names.client_id),
     })
 }
 
 /// The names that may stand in topics.
 pub(super) struct Names<'a> {
-    gateway: &'a str,
-    client_id: &'a str,
+    pub(super) gateway: &'a str,
+    pub(super) client_id: &'a str,
 }
 
 impl<'a> Names<'a> {

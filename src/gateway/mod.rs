@@ -10,6 +10,7 @@ mod assemble;
 mod bluetooth;
 mod clock_watch;
 mod commands;
+mod control;
 mod journal;
 mod listeners;
 mod presence;
@@ -37,7 +38,7 @@ use crate::config::Config;
 use crate::disk::{Clock, JournalHandle};
 use crate::mqtt::TopicError;
 use crate::net::{Bound, OwnerHandle, Stopped};
-use crate::telemetry::{BrokerCounters, Snapshot};
+use crate::telemetry::{Answer, BrokerCounters, Snapshot, Wish};
 use crate::time::Instant;
 use crate::users::Verifier;
 use bluetooth::Bluetooth;
@@ -152,6 +153,11 @@ impl Gateway {
     /// Everything there is to show.
     pub async fn snapshot(&self) -> Snapshot {
         status::snapshot(self).await
+    }
+
+    /// Does what a person wants of an uplink.
+    pub async fn carry_out(&self, wish: &Wish) -> Answer {
+        control::carry_out(self, wish).await
     }
 
     /// Takes over what of a new configuration can be changed while running; the log names what needs a restart.

@@ -15,7 +15,10 @@ use super::supervisor::tell;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::net::adopt_inherited_sockets;
-use crate::telemetry::{Dashboard, Question, StatusSocket, answer, socket_path};
+use crate::telemetry::{
+    CONTROL_SOCKET_NAME, ControlSocket, Dashboard, Question, StatusSocket, Wish, answer, socket_path,
+    tell_person,
+};
 
 /// After this, systemd is told that the gateway is ready although a listener cannot be opened yet: sensors and
 /// uplinks work.
@@ -49,6 +52,7 @@ async fn serve(
     let mut signals = Signals::catch()?;
     let mut gateway = Gateway::start(config, clock).await?;
     let status = open_status(&socket_path(&config.gateway.data_dir));
+    let control = open_control(&socket_path(&config.gateway.data_dir).with_file_name(CONTROL_SOCKET_NAME));
     let mut dashboard = open_dashboard(config.http).await;
     let mut ready = false;
     let patience_ends = Instant::now() + LISTENING_PATIENCE;
@@ -66,6 +70,11 @@ async fn serve(
                 Asked::End => break,
                 Asked::Reload => reload(&mut gateway, &mut reread).await,
             },
+            wish = wished(control.as_ref()) => {
+                if let Some((wish, stream)) = wish {
+                    tell_person(stream, &gateway.carry_out(&wish).await);
+                }
+            }
             stream = asked(status.as_ref()) => answer(stream, &gateway.snapshot().await),
             question = looked(dashboard.as_mut()) => question.answer(gateway.snapshot().await),
             () = gateway.failed() => anyhow::bail!("a vital part has ended by itself"),
@@ -109,6 +118,24 @@ async fn open_dashboard(address: Option<SocketAddr>) -> Option<Dashboard> {
 async fn looked(dashboard: Option<&mut Dashboard>) -> Question {
     match dashboard {
         Some(dashboard) => dashboard.asked().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The socket of `tidegate uplink`. Without it the gateway works all the same.
+fn open_control(path: &Path) -> Option<ControlSocket> {
+    match ControlSocket::open(path) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            tracing::warn!("nothing for `tidegate uplink` to talk to: {}: {error}", path.display());
+            None
+        }
+    }
+}
+
+async fn wished(control: Option<&ControlSocket>) -> Option<(Wish, UnixStream)> {
+    match control {
+        Some(socket) => socket.asked().await,
         None => std::future::pending().await,
     }
 }

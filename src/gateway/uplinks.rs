@@ -9,7 +9,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use tokio::sync::watch;
 
-use crate::bridge::{self, Options, PresenceMap, Priority, Queue, Restored};
+use super::control::pause_note;
+use crate::bridge::{self, Options, PresenceMap, Priority, Provider, Queue, Receive, Restored};
 use crate::broker::{ForwardRule, UplinkRules};
 use crate::config::{self, Secret};
 use crate::disk::{Clock, JournalHandle};
@@ -20,7 +21,16 @@ use crate::net::{Acceptances, Source};
 use crate::reading::Render;
 use crate::stream::Route;
 use crate::telemetry::{BrokerCounters, tell_of_uplink};
-use crate::uplink::{self, Credentials, Login, ServerConnector, Surroundings, UplinkOptions};
+use crate::time::TimeQuality;
+use crate::uplink::{
+    self, Command, Credentials, DeadLetterFile, Login, ServerConnector, SharedAccessKey, Surroundings,
+    UplinkOptions, shared_access_username,
+};
+
+/// How long a connection lasts whose password was made from a key.
+const SHARED_ACCESS_RENEWAL: Duration = Duration::from_secs(55 * 60);
+/// How much longer the password is valid.
+const SHARED_ACCESS_MARGIN: Duration = Duration::from_secs(5 * 60);
 
 /// What the broker keeps for an uplink.
 pub(super) fn rules(uplink: &config::Uplink) -> UplinkRules {
@@ -92,9 +102,14 @@ async fn try_to_start(
         clock: Arc::clone(&common.clock),
         renderer: Arc::clone(&common.renderer),
         watch: watch_of(uplink.name.clone(), Arc::clone(&common.counters)),
-        lay_aside: Box::new(|_| {}),
+        lay_aside: lay_aside(uplink, common),
     };
-    uplink::spawn(connector, options, queues, surroundings).await.map_err(|stopped| stopped.to_string())
+    let running = uplink::spawn(connector, options, queues, surroundings).await;
+    let running = running.map_err(|stopped| stopped.to_string())?;
+    if pause_note(&common.uplink_notes, &uplink.name).exists() {
+        running.command(Command::Pause).await;
+    }
+    Ok(running)
 }
 
 /// The queues of an uplink, with what an earlier run left in them. `known`: their names, and under which number the
@@ -140,6 +155,10 @@ fn session(uplink: &config::Uplink, common: &Common) -> Options {
     options.order = uplink.order;
     options.rate = uplink.rate;
     options.window = uplink.window.unwrap_or(options.window);
+    if let Some(provider) = uplink.provider {
+        respect(provider, uplink, &mut options);
+    }
+    options.renew_after = uplink.shared_access_key.as_ref().map(|_| SHARED_ACCESS_RENEWAL);
     options.seed = RandomState::new().hash_one(uplink.name.as_bytes());
     options
 }
@@ -160,20 +179,69 @@ fn connector(
     Ok(ServerConnector {
         urls: server.urls.clone().into(),
         route: Route { proxy, tls: server.tls.clone(), dead_after },
-        credentials: credentials(uplink),
+        credentials: credentials(uplink, common)?,
         note: Some(common.uplink_notes.join(format!("uplink-{}.server", uplink.name))),
         next: Arc::default(),
     })
 }
 
 /// The login, read anew for each connection: its file may have been renewed.
-fn credentials(uplink: &config::Uplink) -> Option<Credentials> {
+fn credentials(uplink: &config::Uplink, common: &Common) -> Result<Option<Credentials>, String> {
+    if let Some(key) = &uplink.shared_access_key {
+        return shared_access(uplink, key, common).map(Some);
+    }
     let username = uplink.username.clone().map(ByteString::from);
-    let secret = uplink.password.clone()?;
-    Some(Arc::new(move || {
+    let Some(secret) = uplink.password.clone() else { return Ok(None) };
+    Ok(Some(Arc::new(move || {
         let password = secret.reveal().map_err(|error| error.to_string())?;
         Ok(Login { username: username.clone(), password: Some(Bytes::from(password)) })
+    })))
+}
+
+/// A login that is made anew for each connection, valid a little longer than one.
+fn shared_access(uplink: &config::Uplink, key: &Secret, common: &Common) -> Result<Credentials, String> {
+    let hub = uplink.server.urls.first().map(|url| url.host.clone()).ok_or("no URL")?;
+    let device = uplink.client_id.to_string();
+    let key = key.clone();
+    let clock = Arc::clone(&common.clock);
+    Ok(Arc::new(move || {
+        let now = clock();
+        if now.quality == TimeQuality::Unsynced {
+            return Err("the clock is not set yet: no password can be made that is valid".to_owned());
+        }
+        let text = key.reveal().map_err(|error| error.to_string())?;
+        let key = SharedAccessKey::parse(&text).map_err(|error| error.to_string())?;
+        let lifetime = SHARED_ACCESS_RENEWAL + SHARED_ACCESS_MARGIN;
+        let password = key.password(&hub, &device, now.unix_ms / 1000, lifetime);
+        let username = ByteString::from(shared_access_username(&hub, &device));
+        Ok(Login { username: Some(username), password: Some(Bytes::from(password)) })
     }))
+}
+
+/// What the server will never take goes into a file.
+fn lay_aside(uplink: &config::Uplink, common: &Common) -> uplink::LayAside {
+    let name = uplink.name.clone();
+    let file = DeadLetterFile::new(&common.uplink_notes, &name);
+    Box::new(move |letter| match file.lay_aside(letter) {
+        Ok(0) => tracing::warn!("uplink {name}: {} is laid aside: {}", letter.topic.as_str(), letter.detail),
+        Ok(gone) => {
+            tracing::warn!("uplink {name}: the file of dead letters is full; the oldest {gone} are gone");
+        }
+        Err(error) => tracing::error!("uplink {name}: {}: {error}", file.path().display()),
+    })
+}
+
+/// Respects what a known cloud takes and refuses.
+fn respect(provider: &Provider, uplink: &config::Uplink, options: &mut Options) {
+    let (client_id, username) = (&*uplink.client_id, uplink.username.as_deref().unwrap_or_default());
+    options.takes = provider.takes(client_id, username);
+    options.rate = options.rate.or(provider.rate);
+    options.window = options.window.min(provider.window.unwrap_or(u16::MAX));
+    options.max_packet_bytes = options.max_packet_bytes.min(provider.packet_bytes.unwrap_or(usize::MAX));
+    options.session_expiry_seconds =
+        options.session_expiry_seconds.min(provider.session_expiry_seconds.unwrap_or(u32::MAX));
+    let complaints = provider.complaints_to(client_id, username);
+    options.receive.extend(complaints.into_iter().map(Receive::new));
 }
 
 fn watch_of(name: ByteString, counters: Arc<BrokerCounters>) -> uplink::Watch {

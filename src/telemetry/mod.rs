@@ -3,6 +3,7 @@
 //! One [`Snapshot`] holds everything that is shown; the metrics text and the status screen are written from it, so
 //! that they never disagree. Nothing here decides anything, and nothing waits for whoever looks.
 
+mod control;
 mod dashboard;
 mod events;
 mod log;
@@ -10,6 +11,7 @@ mod metrics;
 mod snapshot;
 mod socket;
 
+pub use control::{Action, Answer, CONTROL_SOCKET_NAME, ControlSocket, Wish, tell as tell_person};
 pub use dashboard::{Dashboard, Question};
 pub use events::{BrokerCounters, BrokerObserver, tell_of_uplink};
 pub use log::{Lines, start_log};

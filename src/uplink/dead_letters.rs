@@ -60,7 +60,10 @@ impl DeadLetterFile {
     /// Those of the uplink `name`, in `folder`.
     #[must_use]
     pub fn new(folder: &Path, name: &str) -> DeadLetterFile {
-        DeadLetterFile { path: folder.join(format!("{name}.dead-letters.jsonl")), max_bytes: DEAD_LETTER_BYTES }
+        DeadLetterFile {
+            path: folder.join(format!("{name}.dead-letters.jsonl")),
+            max_bytes: DEAD_LETTER_BYTES,
+        }
     }
 
     /// Where it lies.
@@ -70,7 +73,28 @@ impl DeadLetterFile {
     }
 
     fn old(&self) -> PathBuf {
-        self.path.with_extension("jsonl.old")
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".old");
+        PathBuf::from(name)
+    }
+
+    /// Those that are tried once more, apart from what is laid aside meanwhile. What an earlier attempt did not get
+    /// through with is given first.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn set_aside(&self) -> io::Result<DeadLetterFile> {
+        let apart = DeadLetterFile { path: self.path.with_extension("replayed"), max_bytes: self.max_bytes };
+        if apart.path.exists() || apart.old().exists() {
+            return Ok(apart);
+        }
+        for (from, to) in [(self.old(), apart.old()), (self.path.clone(), apart.path.clone())] {
+            match fs::rename(from, to) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(apart)
     }
 
     /// Writes one down. Gives back how many older ones had to go for it.
@@ -211,7 +235,10 @@ mod tests {
             assert_eq!(file.lay_aside(&letter(payload)).unwrap(), 0);
         }
         let lines = file.lines().unwrap();
-        assert!(lines[0].contains("\"reason\":\"topic_not_allowed\"") && lines[0].contains("2026-11-23T04:29:29.007Z"));
+        assert!(
+            lines[0].contains("\"reason\":\"topic_not_allowed\"")
+                && lines[0].contains("2026-11-23T04:29:29.007Z")
+        );
         let (messages, unreadable) = file.messages().unwrap();
         let payloads: Vec<_> = messages.iter().map(|message| message.payload.to_vec()).collect();
         assert_eq!((payloads, unreadable), (vec![b"{\"t\":1}".to_vec(), vec![255, 0], vec![]], 0));
@@ -233,6 +260,21 @@ mod tests {
         assert!(bytes <= 4000, "{bytes}");
         let kept = u64::try_from(file.lines().unwrap().len()).unwrap();
         assert_eq!(kept + gone, 100);
+    }
+
+    #[test]
+    fn what_is_tried_once_more_is_kept_until_it_is_done_and_apart_from_what_comes_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = DeadLetterFile::new(folder.path(), "cloud");
+        file.lay_aside(&letter(b"1")).unwrap();
+        let apart = file.set_aside().unwrap();
+        file.lay_aside(&letter(b"2")).unwrap();
+        // A crash: the next attempt finds the first again.
+        let apart_again = file.set_aside().unwrap();
+        assert_eq!(apart_again.messages().unwrap().0, apart.messages().unwrap().0);
+        assert_eq!(apart_again.messages().unwrap().0.len(), 1);
+        apart_again.clear().unwrap();
+        assert_eq!(file.messages().unwrap().0[0].payload, b"2"[..]);
     }
 
     #[test]

@@ -13,13 +13,17 @@
 
 mod connection;
 mod connector;
+mod dead_letters;
 mod handover;
+mod shared_access;
 mod task;
 
 #[cfg(test)]
 mod tests;
 
 pub use connector::{Connector, Credentials, Login, Opened, Opening, ServerConnector, Stream};
+pub use dead_letters::{DeadLetterFile, Replayed};
+pub use shared_access::{NotBase64, SharedAccessKey, username as shared_access_username};
 
 use std::sync::Arc;
 

@@ -75,12 +75,8 @@ mod tests {
     #[test]
     fn a_password_is_the_one_that_others_compute() {
         let key = SharedAccessKey::parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=").unwrap();
-        let password = key.password(
-            "hub.azure-devices.net",
-            "green house/7",
-            1_795_408_169,
-            Duration::from_secs(3600),
-        );
+        let password =
+            key.password("hub.azure-devices.net", "green house/7", 1_795_408_169, Duration::from_secs(3600));
         assert_eq!(password, EXPECTED);
         assert_eq!(
             username("hub.azure-devices.net", "gw"),

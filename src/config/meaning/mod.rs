@@ -5,6 +5,7 @@
 pub(super) mod access;
 mod bluetooth;
 pub(super) mod listeners;
+mod providers;
 mod sensors;
 mod uplinks;
 
@@ -15,6 +16,7 @@ use super::section::Section;
 use super::tree::Table;
 use crate::stream::{TlsFileError, certificate_ends_at, day};
 
+pub(super) use providers::provider;
 pub(super) use uplinks::DEFAULT_FORWARD;
 
 /// Reports everything that is wrong with the file as a whole.

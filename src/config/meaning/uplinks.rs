@@ -29,6 +29,7 @@ pub(super) fn check(root: &Table, folder: &Folder, problems: &mut Vec<Problem>) 
         check_rules(uplink, "forward", "it says which messages go up", problems);
         check_rules(uplink, "receive", "it says which messages come down", problems);
         check_circles(uplink, &Names::of(uplink, &gateway), problems);
+        super::providers::check(uplink, &Names::of(uplink, &gateway), problems);
         for other in uplinks.iter().take(at) {
             problems.extend(check_twins(other, uplink));
             check_circle_of_two((other, uplink), &gateway, problems);
@@ -118,12 +119,12 @@ fn check_rules(uplink: &Section<'_>, key: &str, what: &str, problems: &mut Vec<P
 }
 
 /// What one rule carries from one side to the other.
-struct Way {
+pub(super) struct Way {
     /// What it takes.
-    from: TopicFilter,
+    pub(super) from: TopicFilter,
     /// What that is called on the other side.
-    to: TopicFilter,
-    place: Place,
+    pub(super) to: TopicFilter,
+    pub(super) place: Place,
 }
 
 impl Way {
@@ -132,7 +133,7 @@ impl Way {
     }
 }
 
-fn ways_up(uplink: &Section<'_>, names: &Names<'_>) -> Vec<Way> {
+pub(super) fn ways_up(uplink: &Section<'_>, names: &Names<'_>) -> Vec<Way> {
     let Some(node) = uplink.node("forward") else {
         let rules = names.forward(uplink).into_iter();
         return rules.filter_map(|rule| Way::new(rule.filter, &rule.to, &uplink.place)).collect();
@@ -216,7 +217,7 @@ fn check_circle_of_two(
 }
 
 /// Whether every topic that `narrow` matches is matched by `wide`.
-fn covers(wide: &TopicFilter, narrow: &TopicFilter) -> bool {
+pub(super) fn covers(wide: &TopicFilter, narrow: &TopicFilter) -> bool {
     let mut narrow = narrow.levels();
     for wanted in wide.levels() {
         if wanted == "#" {
@@ -232,7 +233,7 @@ fn covers(wide: &TopicFilter, narrow: &TopicFilter) -> bool {
 }
 
 /// Whether there is a topic that both match.
-fn overlap(one: &TopicFilter, other: &TopicFilter) -> bool {
+pub(super) fn overlap(one: &TopicFilter, other: &TopicFilter) -> bool {
     let mut others = other.levels();
     for level in one.levels() {
         match (level, others.next()) {
