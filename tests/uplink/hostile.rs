@@ -270,9 +270,12 @@ async fn endure(vice: Vice, qos: QoS) {
     gateway.stop().await;
     server.abort();
     let seen = seen.lock().unwrap();
-    assert_eq!(seen.arrived.len() as u64, MESSAGES, "{vice:?} {qos:?}: some were lost");
+    assert_eq!(u64::try_from(seen.arrived.len()).unwrap(), MESSAGES, "{vice:?} {qos:?}: some were lost");
     let double: usize = seen.arrived.values().map(|times| times - 1).sum();
-    assert!(double as u64 <= status.possible_duplicates, "{vice:?} {qos:?}: {double}, {status:?}");
+    assert!(
+        u64::try_from(double).unwrap() <= status.possible_duplicates,
+        "{vice:?} {qos:?}: {double}, {status:?}"
+    );
     let may_be_double = qos == QoS::AtLeastOnce || vice == Vice::Forgets;
     assert!(may_be_double || double == 0, "{vice:?}: {double} came twice at QoS 2");
     assert!(seen.most_open <= 100, "{vice:?}: {} were open at once", seen.most_open);
