@@ -2,9 +2,12 @@
 //! take-overs, subscriptions, publications at every quality of service, answers that come late, in any order or not
 //! at all, lost connections, wills, sessions that expire.
 
+use std::collections::HashMap;
+use std::num::NonZeroU16;
+
 use tidegate::broker::ConnectionId;
 use tidegate::limits::Limits;
-use tidegate::mqtt::{Packet, ReasonCode, RetainHandling, SubscriptionOptions};
+use tidegate::mqtt::{Packet, ReasonCode, RetainHandling, SubscriptionOptions, TopicName};
 
 use super::packets::*;
 use super::random::Random;
@@ -38,6 +41,8 @@ struct History {
     site: Site,
     reference: Reference,
     connections: Vec<Option<ConnectionId>>,
+    /// The topics that the broker gave aliases to.
+    aliases: HashMap<(ConnectionId, NonZeroU16), TopicName>,
     /// What the broker must have answered since the last look.
     answers: Vec<Vec<String>>,
     messages: u32,
@@ -56,6 +61,7 @@ impl History {
             site: Site::with(Limits { receive_maximum: 50, ..Limits::default() }),
             reference,
             connections: vec![None; PEOPLE],
+            aliases: HashMap::new(),
             answers: vec![Vec::new(); PEOPLE],
             messages: 0,
             log: Vec::new(),
@@ -237,7 +243,8 @@ impl History {
         for who in 0..PEOPLE {
             let Some(connection) = self.connections[who] else { continue };
             let mut heard = Heard::default();
-            for packet in self.site.take(connection).0 {
+            for mut packet in self.site.take(connection).0 {
+                name_topic(&mut self.aliases, connection, &mut packet);
                 heard.sort(packet);
             }
             let person = &mut self.reference.people[who];
@@ -270,6 +277,22 @@ impl History {
                 person.learn_identifiers(qos, &wanted_n, &heard.n, place);
             }
         }
+    }
+}
+
+/// Puts the topic that an alias stands for in its place.
+fn name_topic(
+    aliases: &mut HashMap<(ConnectionId, NonZeroU16), TopicName>,
+    connection: ConnectionId,
+    packet: &mut Packet,
+) {
+    let Packet::Publish(publish) = packet else { return };
+    let Some(alias) = publish.topic_alias else { return };
+    match &publish.topic {
+        Some(topic) => {
+            aliases.insert((connection, alias), topic.clone());
+        }
+        None => publish.topic = aliases.get(&(connection, alias)).cloned(),
     }
 }
 
@@ -315,7 +338,7 @@ impl Heard {
                 if publish.dup {
                     line.push_str("dup ");
                 }
-                let topic = publish.topic.as_ref().map_or("long/topic/name", |topic| topic.as_str());
+                let topic = publish.topic.as_ref().expect("it was named").as_str();
                 line.push_str(&format!("{topic} q{}", publish.qos.qos().as_u8()));
                 if publish.retain {
                     line.push_str(" retain");
