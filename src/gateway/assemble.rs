@@ -88,23 +88,9 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
 
     let commands = CommandBoard::default();
     commands.update(&sensors);
-    if let Ok(filter) = TopicFilter::parse(format!("tidegate/{}/+/set", config.gateway.id)) {
-        let messages = owner.entrance().hear(filter, COMMANDS_WAITING).await?;
-        tasks.spawn(super::commands::carry(messages, commands.subscribe()));
-    }
-
+    carry_commands(config, &owner, &commands, &mut tasks).await?;
     let entrance = owner.entrance().clone();
-    let every = Duration::from_secs(config.limits.sys_interval_seconds.into());
-    if !every.is_zero() {
-        let sys_topics = SysTopics {
-            entrance: entrance.clone(),
-            connections: Arc::clone(owner.reception().counters()),
-            counters: Arc::clone(&counters),
-            clock: Arc::clone(&clock),
-            started_at: now.monotonic,
-        };
-        tasks.spawn(sys_topics.publish(every));
-    }
+    publish_sys(config, &owner, &counters, &clock, now, &mut tasks);
     tasks.spawn(clock_watch::learn(Arc::clone(&clock), boots, entrance.clone(), journal.clone()));
     let pulse = Pulse { broker: entrance, journal: journal.clone(), clock: Arc::clone(&clock) };
     tasks.spawn(supervisor::supervise(pulse));
@@ -126,6 +112,43 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         uplinks,
         _tasks: tasks,
     })
+}
+
+/// The broker's figures below `$SYS`, unless they are not wanted.
+fn publish_sys(
+    config: &Config,
+    owner: &OwnerHandle,
+    counters: &Arc<BrokerCounters>,
+    clock: &Clock,
+    now: Moment,
+    tasks: &mut Tasks,
+) {
+    let every = Duration::from_secs(config.limits.sys_interval_seconds.into());
+    if every.is_zero() {
+        return;
+    }
+    let sys_topics = SysTopics {
+        entrance: owner.entrance().clone(),
+        connections: Arc::clone(owner.reception().counters()),
+        counters: Arc::clone(counters),
+        clock: Arc::clone(clock),
+        started_at: now.monotonic,
+    };
+    tasks.spawn(sys_topics.publish(every));
+}
+
+/// What comes to a sensor's `set` goes down to it.
+async fn carry_commands(
+    config: &Config,
+    owner: &OwnerHandle,
+    commands: &CommandBoard,
+    tasks: &mut Tasks,
+) -> Result<(), StartError> {
+    if let Ok(filter) = TopicFilter::parse(format!("tidegate/{}/+/set", config.gateway.id)) {
+        let messages = owner.entrance().hear(filter, COMMANDS_WAITING).await?;
+        tasks.spawn(super::commands::carry(messages, commands.subscribe()));
+    }
+    Ok(())
 }
 
 async fn lay_foundation(config: &Config, system_clock: &SystemClock) -> Result<Foundation, StartError> {
