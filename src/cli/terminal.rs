@@ -26,14 +26,15 @@ pub(super) fn colours(stream: &impl IsTerminal) -> bool {
 /// Asks for a secret, which is not shown while it is typed.
 pub(super) fn ask_secret(question: &str) -> anyhow::Result<String> {
     let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
-    write!(terminal, "{question}")?;
     let shown = tcgetattr(&terminal)?;
     let mut hidden = shown.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
+    // Before the question: whoever answers quickly is not seen, and not lost.
     tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
+    write!(terminal, "{question}")?;
     let mut line = String::new();
     let read = BufReader::new(&terminal).read_line(&mut line);
-    tcsetattr(&terminal, OptionalActions::Flush, &shown)?;
+    tcsetattr(&terminal, OptionalActions::Drain, &shown)?;
     writeln!(terminal)?;
     read?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
