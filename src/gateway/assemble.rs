@@ -16,7 +16,7 @@ use crate::disk::{Clock, JournalHandle};
 use crate::durable::{ConsumerId, DropReason};
 use crate::journal::{Recovery, Writer};
 use crate::mqtt::TopicFilter;
-use crate::net::{self, JournalLink, OwnerHandle, OwnerParts, Stopped};
+use crate::net::{self, BrokerThread, JournalLink, OwnerHandle, OwnerParts, Stopped};
 use crate::reading::Render;
 use crate::route::Json;
 use crate::telemetry::{BrokerCounters, BrokerObserver};
@@ -46,6 +46,7 @@ struct Foundation {
     counters: Arc<BrokerCounters>,
     renderer: Arc<dyn Render>,
     owner: OwnerHandle,
+    thread: BrokerThread,
     /// Of the uplinks, in the order of the configuration: their queues.
     queues: Vec<Vec<(ByteString, ConsumerId)>>,
     tasks: Tasks,
@@ -62,6 +63,7 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         counters,
         renderer,
         owner,
+        thread,
         queues,
         mut tasks,
     } = lay_foundation(config, &system_clock).await?;
@@ -79,7 +81,7 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         gateway: ByteString::from(config.gateway.id.as_str()),
     };
     let uplinks = start_uplinks(config, &common, &owner, &recovery, queues).await?;
-    let verifier = Arc::new(Verifier::start().map_err(StartError::Passwords)?);
+    let verifier = Arc::new(Verifier::start().map_err(StartError::Threads)?);
     let listeners = start_listeners(config, &owner, &verifier);
     let bluetooth = Bluetooth::new(system_clock.clone());
     let sources = Sources::new(&config.gateway, owner.entrance(), &presence, &bluetooth, &system_clock);
@@ -111,6 +113,7 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         commands,
         uplinks,
         _tasks: tasks,
+        _thread: thread,
     })
 }
 
@@ -171,12 +174,14 @@ async fn lay_foundation(config: &Config, system_clock: &SystemClock) -> Result<F
     let counters = Arc::new(BrokerCounters::default());
     counters.count_dropped(DropReason::Damaged, recovery.report.messages_lost());
     let client = journal.client(Writer::BROKER).await.map_err(|_| StartError::Stopped)?;
+    let thread = BrokerThread::start().map_err(StartError::Threads)?;
     let (owner, owner_task) = net::start(OwnerParts {
         broker,
         outputs,
         journal: JournalLink::new(client),
         clock: Arc::clone(&clock),
         observer: Box::new(BrokerObserver::start(Arc::clone(&counters))),
+        runtime: thread.handle().clone(),
     });
     let tasks = Tasks(vec![owner_task]);
     // Once it has answered, the journal has been told of new uplinks, before any of them appends.
@@ -191,6 +196,7 @@ async fn lay_foundation(config: &Config, system_clock: &SystemClock) -> Result<F
         counters,
         renderer,
         owner,
+        thread,
         queues,
         tasks,
     })

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::config;
-use crate::net::{Admittance, Bound, Certificates, Door, Layers, ListenError, ListenerSettings, Reception};
+use crate::net::{
+    Admittance, Bound, Certificates, Door, Layers, ListenError, Listener, ListenerSettings, Reception,
+};
 use crate::users::{Users, Verifier};
 
 /// The first pause between attempts; each is twice as long as the one before, up to the longest.
@@ -35,8 +37,9 @@ pub(super) fn start(
         limits: Arc::new(listener.limits.clone()),
     };
     let (sender, state) = watch::channel(ListenerState::Opening);
-    let task = tokio::spawn(keep_open(reception.clone(), settings, sender));
-    KeptListener { settings: listener.clone(), certificates, door, state, task }
+    let (closing, closed) = oneshot::channel();
+    let task = tokio::spawn(keep_open(reception.clone(), settings, sender, closed));
+    KeptListener { settings: listener.clone(), certificates, door, state, closing, task }
 }
 
 /// Who may come in by a listener. Of a password file that cannot be read, nobody.
@@ -68,13 +71,9 @@ pub(super) struct KeptListener {
     door: Arc<Door>,
     certificates: Option<Arc<Certificates>>,
     state: watch::Receiver<ListenerState>,
+    /// Never sent anything: that it is dropped says all.
+    closing: oneshot::Sender<()>,
     task: JoinHandle<()>,
-}
-
-impl Drop for KeptListener {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl KeptListener {
@@ -99,10 +98,10 @@ impl KeptListener {
     }
 
     /// Closes it; its address is free when this returns.
-    pub(super) async fn close(mut self) {
-        self.task.abort();
-        // An error is what was asked for: the task was cut short.
-        let _ = (&mut self.task).await;
+    pub(super) async fn close(self) {
+        drop(self.closing);
+        // An error says that the task has ended before, and closed it.
+        let _ = self.task.await;
         tracing::info!("no longer listening on {}", self.settings.address);
     }
 
@@ -113,15 +112,35 @@ impl KeptListener {
     }
 }
 
-async fn keep_open(reception: Reception, settings: ListenerSettings, state: watch::Sender<ListenerState>) {
+async fn keep_open(
+    reception: Reception,
+    settings: ListenerSettings,
+    state: watch::Sender<ListenerState>,
+    mut closing: oneshot::Receiver<()>,
+) {
+    let listener = tokio::select! {
+        _ = &mut closing => return,
+        listener = open(&reception, &settings, &state) => listener,
+    };
+    if let Some(listener) = listener {
+        let _ = closing.await;
+        listener.close().await;
+    }
+}
+
+/// Tries until it is open; nothing when it must not be.
+async fn open(
+    reception: &Reception,
+    settings: &ListenerSettings,
+    state: &watch::Sender<ListenerState>,
+) -> Option<Listener> {
     let mut pause = PAUSE;
     loop {
         match reception.listen(settings.clone()) {
             Ok(listener) => {
                 tracing::info!("listening on {}", listener.bound());
                 state.send_replace(ListenerState::Open(listener.bound().clone()));
-                // Nothing closes it but the end of this task.
-                return std::future::pending().await;
+                return Some(listener);
             }
             Err(error) => {
                 let first = !matches!(*state.borrow(), ListenerState::Failing(_));
@@ -131,7 +150,7 @@ async fn keep_open(reception: Reception, settings: ListenerSettings, state: watc
                 let forbidden = matches!(error, ListenError::NotAllowed(_));
                 state.send_replace(ListenerState::Failing(error.to_string()));
                 if forbidden {
-                    return;
+                    return None;
                 }
             }
         }

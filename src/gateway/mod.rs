@@ -37,7 +37,7 @@ use crate::clock::Clock as SystemClock;
 use crate::config::Config;
 use crate::disk::{Clock, JournalHandle};
 use crate::mqtt::TopicError;
-use crate::net::{Bound, OwnerHandle, Stopped};
+use crate::net::{Bound, BrokerThread, OwnerHandle, Stopped};
 use crate::telemetry::{Answer, BrokerCounters, Snapshot, Wish};
 use crate::time::Instant;
 use crate::users::Verifier;
@@ -60,9 +60,9 @@ pub enum StartError {
     /// Its name cannot stand in a topic.
     #[error("{0:?} cannot stand in a topic: {1}")]
     Name(String, #[source] TopicError),
-    /// There is no thread to check passwords on.
-    #[error("passwords cannot be checked: {0}")]
-    Passwords(#[source] std::io::Error),
+    /// There are no threads for its parts.
+    #[error("the system has no threads left: {0}")]
+    Threads(#[source] std::io::Error),
     /// A part ended before it began; its log line says why.
     #[error("a part of the gateway stopped while it was started")]
     Stopped,
@@ -92,6 +92,7 @@ pub struct Gateway {
     commands: CommandBoard,
     uplinks: Vec<KeptUplink>,
     _tasks: Tasks,
+    _thread: BrokerThread,
 }
 
 /// Tasks that end with the gateway, also when it does not get as far as running.

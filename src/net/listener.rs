@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::admission::{Admission, Admissions};
@@ -75,16 +76,19 @@ pub struct Reception {
     connections: Arc<AtomicUsize>,
     /// Of all listeners together.
     max_connections: usize,
+    /// Where listeners and connections run.
+    runtime: Handle,
 }
 
 impl Reception {
-    pub(super) fn new(inbox: Inbox, max_connections: usize) -> Reception {
+    pub(super) fn new(inbox: Inbox, max_connections: usize, runtime: Handle) -> Reception {
         Reception {
             inbox,
             counters: Arc::default(),
             next_connection: Arc::default(),
             connections: Arc::default(),
             max_connections,
+            runtime,
         }
     }
 
@@ -126,13 +130,16 @@ impl Reception {
         {
             return Err(ListenError::NotAllowed(Bound::Tcp(*tcp)));
         }
+        // What is opened belongs to the thread on which it will be used.
+        let on_its_thread = self.runtime.enter();
         let endpoint = Endpoint::open(address).map_err(system)?;
+        drop(on_its_thread);
         let bound = endpoint.bound().map_err(system)?;
         // Where systemd listens is known only now.
         if !allowed && !bound.is_local() {
             return Err(ListenError::NotAllowed(bound));
         }
-        let task = tokio::spawn(accept_all(endpoint, self.clone(), settings));
+        let task = self.runtime.spawn(accept_all(endpoint, self.clone(), settings));
         Ok(Listener { bound, task })
     }
 }
@@ -142,6 +149,13 @@ impl Listener {
     #[must_use]
     pub const fn bound(&self) -> &Bound {
         &self.bound
+    }
+
+    /// Closes it: its address is free when this returns.
+    pub async fn close(mut self) {
+        self.task.abort();
+        // An error is what was asked for: the task was cut short.
+        let _ = (&mut self.task).await;
     }
 }
 

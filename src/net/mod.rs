@@ -9,7 +9,8 @@
 //! adapters, uplinks ─ Source ─▶ a way of their own (bounded) ──────────▶│──▶ journal thread
 //! ```
 //!
-//! One task owns the broker; there is no lock around it. Everything travels in batches: what one read brought is
+//! One task owns the broker; there is no lock around it. Owner, listeners and connections share one thread, see
+//! [`BrokerThread`]. Everything travels in batches: what one read brought is
 //! one batch in, what one round of the owner yields is one hand-over and one write per connection. A full inbox
 //! means that sockets are not read, which is how a publisher feels that it is too fast.
 //!
@@ -33,6 +34,7 @@ mod owner;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod timer;
 mod writer;
 
@@ -48,6 +50,7 @@ pub use inherited::adopt_inherited_sockets;
 pub use journal_link::JournalLink;
 pub use listener::{ListenError, Listener, ListenerSettings, Reception};
 pub use owner::{OwnerHandle, OwnerParts, start};
+pub use thread::BrokerThread;
 
 use crate::broker::Event;
 use crate::time::Moment;

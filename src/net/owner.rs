@@ -10,6 +10,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -41,6 +42,8 @@ pub struct OwnerParts {
     pub clock: Clock,
     /// Learns what happens.
     pub observer: Box<dyn Observer>,
+    /// Where the owner runs, and the listeners and connections.
+    pub runtime: Handle,
 }
 
 /// The way to a running owner. Cheap to clone.
@@ -97,8 +100,9 @@ pub fn start(parts: OwnerParts) -> (OwnerHandle, AbortHandle) {
     let (inbox, connections) = Inbox::new(INBOX_BATCHES);
     let (entrance, inside) = Entrance::new(INBOX_BATCHES);
     let spare_inputs = inbox.spare().clone();
-    let handle = OwnerHandle { entrance, reception: Reception::new(inbox, parts.broker.max_connections()) };
-    let OwnerParts { broker, outputs, journal, clock, observer } = parts;
+    let OwnerParts { broker, outputs, journal, clock, observer, runtime } = parts;
+    let reception = Reception::new(inbox, broker.max_connections(), runtime.clone());
+    let handle = OwnerHandle { entrance, reception };
     let waiting = Waiting {
         connections,
         inside,
@@ -122,7 +126,7 @@ pub fn start(parts: OwnerParts) -> (OwnerHandle, AbortHandle) {
         spare_inputs,
         stopping: None,
     };
-    let task = tokio::spawn(owner.run(handle.clone())).abort_handle();
+    let task = runtime.spawn(owner.run(handle.clone())).abort_handle();
     (handle, task)
 }
 

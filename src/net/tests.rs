@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::inbox::{Batch, Inbox};
@@ -66,7 +67,14 @@ impl Rig {
         let broker = Broker::new(limits.clone(), Arc::new(Json));
         let dropped = Arc::new(AtomicU64::new(0));
         let observer = Box::new(Drops(Arc::clone(&dropped)));
-        let (owner, _) = start(OwnerParts { broker, outputs: Vec::new(), journal, clock, observer });
+        let (owner, _) = start(OwnerParts {
+            broker,
+            outputs: Vec::new(),
+            journal,
+            clock,
+            observer,
+            runtime: Handle::current(),
+        });
         let verifier = Arc::new(Verifier::start().unwrap());
         let door = Arc::new(Door::new(admittance, verifier));
         let limits = Arc::new(limits);
