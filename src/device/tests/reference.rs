@@ -1,0 +1,113 @@
+//! Mistakes of profiles name their place, and the reference of the language names what there is.
+
+use super::*;
+
+/// Where a mistake is, what is wrong, and what was meant.
+fn mistakes(text: &str) -> Vec<String> {
+    let errors = Profile::parse("x", "x.toml", text).unwrap_err();
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn mistakes_name_their_place_and_what_was_meant() {
+    let good = include_str!("../../../hardware/profiles/nova-sds011.toml");
+    let line_of = |needle: &str| good.lines().position(|line| line.contains(needle)).unwrap() + 1;
+    let checksum = line_of("checksum");
+    let cases = [
+        (
+            "lenght",
+            "length = 10",
+            "lenght = 10",
+            format!("x.toml:{}:1: unknown field `lenght`", line_of("length = 10")),
+        ),
+        (
+            "sum9",
+            "\"sum8\"",
+            "\"sum9\"",
+            format!("x.toml:{checksum}:21: \"sum9\" is no checksum; did you mean \"sum8\"?"),
+        ),
+        ("outside", "at = 8 ", "at = 10 ", format!("x.toml:{checksum}:49: the checksum stands outside")),
+        ("type", "\"u16le\"", "\"u16\"", "\"u16\" is no type of a number; u8, i8".to_owned()),
+        ("hex", "\"AA C0\"", "\"AA C\"", "these are no bytes in hexadecimal".to_owned()),
+        ("twice", "name = \"pm10\"", "name = \"pm25\"", "there are two fields \"pm25\"".to_owned()),
+        ("field", "at = 4", "at = 9", "the field stands outside of the frame's 10 bytes".to_owned()),
+        ("format", "\"8N1\"", "\"8X1\"", "\"8X1\" is no serial format".to_owned()),
+        (
+            "own",
+            "name = \"pm10\"",
+            "name = \"ts\"",
+            "\"ts\" is a key that the gateway writes itself".to_owned(),
+        ),
+    ];
+    for (case, from, to, expected) in cases {
+        let found = mistakes(&good.replacen(from, to, 1));
+        assert!(found.iter().any(|one| one.contains(&expected)), "{case}: {found:#?} has no {expected:?}");
+    }
+    let line = line_of("at = 2");
+    let gated = mistakes(&good.replacen("at = 2", "at = 2\nwhen = \"u8(1) = 3\"", 1));
+    assert_eq!(gated, [format!("x.toml:{}:15: the expression ends here, before `=`", line + 1)]);
+    let both = mistakes(&good.replace("\"sum8\"", "\"sum9\"").replace("\"8N1\"", "\"8X1\""));
+    assert_eq!(both.len(), 2, "mistakes are told all at once: {both:#?}");
+    let broken = mistakes("[device\nmodel = 1");
+    assert!(broken[0].starts_with("x.toml:1:8: "), "{broken:?}");
+}
+
+/// The keys that the TOML reader would have known where an unknown one stands.
+fn known_keys(text: &str) -> Vec<String> {
+    let mistake = mistakes(text).remove(0);
+    let (_, known) =
+        mistake.split_once("unknown field `zzz`, expected").unwrap_or_else(|| panic!("{mistake}"));
+    known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_reference_names_every_key_in_its_section() {
+    let reference = std::fs::read_to_string(format!("{MANIFEST}/docs/profiles.md")).unwrap();
+    let good = "device = { model = \"x\", about = \"x\" }\nserial = { baud = 1 }\n";
+    let sections = [
+        ("## `[device]`", "device = { zzz = 1 }".to_owned()),
+        ("## `[serial]`", "device = { model = \"x\", about = \"x\" }\nserial = { zzz = 1 }".to_owned()),
+        ("## `[frame]`", format!("{good}frame = {{ zzz = 1 }}")),
+        ("### `length_field`", format!("{good}frame = {{ length_field = {{ zzz = 1 }} }}")),
+        ("### `checksum`", format!("{good}frame = {{ checksum = {{ zzz = 1 }} }}")),
+        ("## `[decode]`", format!("{good}decode = {{ zzz = 1 }}")),
+        ("## `[[poll]]`", format!("{good}poll = [{{ zzz = 1 }}]")),
+        ("## `[[field]]`", format!("{good}field = [{{ zzz = 1 }}]")),
+        ("## `[modbus]`", format!("{good}modbus = {{ zzz = 1 }}")),
+        ("## `[[let]]`", format!("{good}let = [{{ zzz = 1 }}]")),
+        ("## `[[eep]]`", format!("{good}eep = [{{ zzz = 1 }}]")),
+        ("## `[[command]]`", format!("{good}command = [{{ zzz = 1 }}]")),
+        ("| `repeat` |", format!("{good}decode = {{ repeat = {{ zzz = 1 }} }}")),
+        ("| `scale_by` |", format!("{good}field = [{{ scale_by = {{ zzz = 1 }} }}]")),
+        ("| `read` |", format!("{good}modbus = {{ read = [{{ zzz = 1 }}] }}")),
+        ("## `[[capture]]`", format!("{good}capture = [{{ zzz = 1 }}]")),
+        ("| `with` |", format!("{good}capture = [{{ with = {{ zzz = 1 }} }}]")),
+    ];
+    for (heading, text) in &sections {
+        let (_, behind) = reference.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
+        let section = behind.split(if heading.starts_with('|') { "\n" } else { "\n#" }).next().unwrap();
+        let keys = known_keys(text);
+        assert!(!keys.is_empty());
+        for key in keys {
+            let named = [format!("`{key}`"), format!(" {key} = ")].iter().any(|form| section.contains(form));
+            assert!(named, "{heading} does not name `{key}`");
+        }
+    }
+    // And every table has its section.
+    for table in known_keys("zzz = 1") {
+        let named = sections.iter().any(|(heading, _)| heading.contains(&format!("[{table}]")));
+        assert!(named, "no section for {table}");
+    }
+    for name in
+        checksum::ChecksumKind::names().chain(protocol::Protocol::names().filter(|name| *name != "modbus"))
+    {
+        assert!(reference.contains(&format!("`{name}`")), "the reference does not name {name}");
+    }
+}
+
+#[test]
+fn the_example_of_the_reference_proves_itself() {
+    let reference = std::fs::read_to_string(format!("{MANIFEST}/docs/profiles.md")).unwrap();
+    let example = reference.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    Profile::parse("example", "docs/profiles.md", example).unwrap().prove().unwrap();
+}
