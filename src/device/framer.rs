@@ -79,7 +79,7 @@ pub(super) enum Verdict {
     Whole(usize),
     /// What looked like a frame is none; the search goes on behind so many bytes.
     Broken(usize, Problem),
-    /// A line is longer than any may be; it goes on until its end...
+    /// A line, or a frame that silence ends, is longer than any may be; it goes on until its end...
     Overlong,
     /// ...which is behind so many bytes.
     OverlongEnd(usize),
@@ -100,10 +100,13 @@ pub(super) struct Framer {
     framing: Arc<Framing>,
     buffer: Vec<u8>,
     candidate: Candidate,
-    /// An overlong line is being thrown away.
-    skipping_line: bool,
+    /// What is overlong is being thrown away, until its end.
+    skipping: bool,
     /// What was asked: of a device that only answers, the one answer is a frame.
     asked: Option<Request>,
+    /// How many times the bytes at hand were judged.
+    #[cfg(test)]
+    looks: usize,
 }
 
 impl Framer {
@@ -113,8 +116,10 @@ impl Framer {
             framing,
             buffer: Vec::new(),
             candidate: Candidate::default(),
-            skipping_line: false,
+            skipping: false,
             asked: None,
+            #[cfg(test)]
+            looks: 0,
         }
     }
 
@@ -132,7 +137,7 @@ impl Framer {
     /// inside one are found.
     pub(super) fn silence(&mut self, found: &mut impl FnMut(Result<&[u8], Problem>)) {
         let framing = Arc::clone(&self.framing);
-        let mut told = self.skipping_line;
+        let mut told = self.skipping;
         if framing.length == LengthRule::UntilSilence && framing.protocol.is_none() && !self.buffer.is_empty()
         {
             match framing.check(&self.buffer, &mut self.candidate.plain) {
@@ -151,7 +156,7 @@ impl Framer {
             self.discard(dropped);
             self.scan(&framing, found);
         }
-        self.skipping_line = false;
+        self.skipping = false;
     }
 
     /// Says what was asked; the answer to something else is no frame any more.
@@ -163,12 +168,23 @@ impl Framer {
     pub(super) fn clear(&mut self) {
         self.buffer.clear();
         self.candidate = Candidate::default();
-        self.skipping_line = false;
+        self.skipping = false;
     }
 
-    /// Whether a frame has begun and waits for more bytes.
+    /// Whether a frame has begun and waits for more bytes, or what is overlong for its end.
     pub(super) fn is_inside_frame(&self) -> bool {
-        !self.buffer.is_empty()
+        self.skipping || !self.buffer.is_empty()
+    }
+
+    /// What is kept of what has come, in bytes of memory.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.buffer.capacity() + self.candidate.plain.capacity()
+    }
+
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> usize {
+        self.looks
     }
 
     /// How long the inside of a frame may be silent.
@@ -185,8 +201,12 @@ impl Framer {
         // One move of the buffer for all that this piece holds.
         let mut done = 0;
         while let Some(pending) = self.buffer.get(done..).filter(|pending| !pending.is_empty()) {
-            let verdict = if self.skipping_line {
-                framing.skip_line(pending)
+            #[cfg(test)]
+            {
+                self.looks += 1;
+            }
+            let verdict = if self.skipping {
+                framing.skip(pending)
             } else {
                 framing.inspect(pending, self.asked.as_ref(), &mut self.candidate)
             };
@@ -195,7 +215,8 @@ impl Framer {
             }
             match verdict {
                 Verdict::Incomplete => break,
-                Verdict::Garbage(count) => done += count,
+                // At least one byte: no verdict stops the search for ever.
+                Verdict::Garbage(count) => done += count.max(1),
                 Verdict::Whole(length) => {
                     let stuffed = framing.stuffing.is_some() || framing.protocol.is_some();
                     let frame = if stuffed {
@@ -208,15 +229,15 @@ impl Framer {
                 }
                 Verdict::Broken(count, problem) => {
                     found(Err(problem));
-                    done += count;
+                    done += count.max(1);
                 }
                 Verdict::Overlong => {
-                    self.skipping_line = true;
-                    let detail = format!("a line has more than {} bytes", framing.longest);
+                    self.skipping = true;
+                    let detail = format!("nothing ends it within {} bytes", framing.longest);
                     found(Err(Problem::new(ProblemKind::TooLong, detail)));
                 }
                 Verdict::OverlongEnd(count) => {
-                    self.skipping_line = false;
+                    self.skipping = false;
                     done += count;
                 }
             }
@@ -273,17 +294,17 @@ impl Framing {
                 Err(verdict) => return verdict,
             },
             LengthRule::UntilSilence if pending.len() <= self.longest => return Verdict::Incomplete,
-            LengthRule::UntilSilence => {
-                let detail = format!("the line is not silent after {} bytes", self.longest);
-                return Verdict::Broken(pending.len(), Problem::new(ProblemKind::TooLong, detail));
-            }
+            // The rest of what is too long is no frame either.
+            LengthRule::UntilSilence => return Verdict::Overlong,
         };
         let Some(frame) = pending.get(..length) else {
             return Verdict::Incomplete;
         };
-        // Behind the first of the opening bytes: they may overlap with themselves in a false start.
+        // Behind the first of the opening bytes: they may overlap with themselves in a false start. A checksum behind
+        // the end may be any byte.
+        let inside = frame.get(..length.saturating_sub(self.trailer)).unwrap_or_default();
         if self.restart
-            && let Some(again) = find(frame, &self.start, 1)
+            && let Some(again) = find(inside, &self.start, 1)
         {
             let detail = "a frame begins inside of one: the first was cut short";
             return Verdict::Broken(again, Problem::new(ProblemKind::Truncated, detail));
@@ -291,8 +312,11 @@ impl Framing {
         self.judge(frame, &mut candidate.plain)
     }
 
-    /// Looks for the end of an overlong line; its end may be cut in two.
-    fn skip_line(&self, pending: &[u8]) -> Verdict {
+    /// Looks for the end of an overlong line; its end may be cut in two. Silence says itself that it has come.
+    fn skip(&self, pending: &[u8]) -> Verdict {
+        if self.length == LengthRule::UntilSilence {
+            return Verdict::Garbage(pending.len());
+        }
         if let Some(at) = find(pending, &self.end, 0) {
             return Verdict::OverlongEnd(at + self.end.len());
         }

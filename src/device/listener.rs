@@ -80,6 +80,18 @@ impl Listener {
         self.frames
     }
 
+    /// Bytes of memory for what has come and is not whole.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.framer.held_bytes()
+    }
+
+    /// How many times the bytes at hand were judged.
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> usize {
+        self.framer.looks()
+    }
+
     /// As what it listens.
     #[must_use]
     pub fn profile(&self) -> &Profile {

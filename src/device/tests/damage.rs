@@ -96,15 +96,6 @@ fn a_cut_frame_costs_none_behind_it() {
     }
 }
 
-/// The bytes cut at the given places.
-fn split<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
-    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
-    ends.push(bytes.len());
-    ends.sort_unstable();
-    let mut from = 0;
-    ends.into_iter().map(|end| &bytes[std::mem::replace(&mut from, end)..end]).collect()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 

@@ -2,6 +2,7 @@
 
 mod damage;
 mod encodings;
+mod framers;
 mod options;
 mod profiles;
 mod reference;
@@ -98,3 +99,12 @@ static EVERY: LazyLock<Vec<Arc<Profile>>> = LazyLock::new(|| {
     });
     shipped.chain(OTHERS.iter().map(|(id, _, _)| custom(id))).collect()
 });
+
+/// The bytes cut at the given places.
+fn split<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+    ends.push(bytes.len());
+    ends.sort_unstable();
+    let mut from = 0;
+    ends.into_iter().map(|end| &bytes[std::mem::replace(&mut from, end)..end]).collect()
+}
