@@ -57,36 +57,16 @@ fn read(profile: &Arc<Profile>, bytes: &str) -> (Vec<String>, Vec<&'static str>)
     hear(profile, &[&hex(bytes).unwrap()])
 }
 
-/// Framings that no shipped profile has yet, with the fields of the `custom-*` vectors.
-const OTHERS: [(&str, &str, &str); 3] = [
-    (
-        "custom-cobs",
-        "stuffing = \"cobs\"\nshortest = 8",
-        "{ name = \"temperature\", at = 0, type = \"i16le\", scale = 0.01 },
-         { name = \"humidity\", at = 2, type = \"u16le\", scale = 0.01 },
-         { name = \"counter\", at = 4, type = \"u32le\" }",
-    ),
-    (
-        "custom-slip",
-        "stuffing = \"slip\"\nshortest = 4",
-        "{ name = \"a\", at = 0, type = \"i16le\", scale = 0.01 },
-         { name = \"b\", at = 2, type = \"u16le\", scale = 0.01 }",
-    ),
-    (
-        "custom-length-prefixed",
-        "start = \"A5\"\nlength_field = { at = 1, type = \"u8\", add = 3 }\nlongest = 40\n\
-         checksum = { kind = \"sum8\", over = \"2..-1\", at = -1 }",
-        "{ name = \"temperature\", at = 2, type = \"i16be\", scale = 0.1 },
-         { name = \"humidity\", at = 4, type = \"u16be\", scale = 0.1 }",
-    ),
+/// Framings that no shipped profile has: those of the `custom-*` vectors.
+const OTHERS: [(&str, &str); 3] = [
+    ("custom-cobs", include_str!("../../../tests/devices/profiles/custom-cobs.toml")),
+    ("custom-slip", include_str!("../../../tests/devices/profiles/custom-slip.toml")),
+    ("custom-length-prefixed", include_str!("../../../tests/devices/profiles/custom-length-prefixed.toml")),
 ];
 
 fn custom(id: &str) -> Arc<Profile> {
-    let (_, frame, fields) = OTHERS.iter().find(|(known, _, _)| *known == id).unwrap();
-    let text = format!(
-        "field = [{fields}]\n[device]\nmodel = \"x\"\nabout = \"x\"\n[serial]\nbaud = 9600\n[frame]\n{frame}\n"
-    );
-    Arc::new(Profile::parse(id, "x.toml", &text).unwrap_or_else(|errors| panic!("{errors:#?}")))
+    let (_, text) = OTHERS.iter().find(|(known, _)| *known == id).unwrap();
+    Arc::new(Profile::parse(id, "x.toml", text).unwrap_or_else(|errors| panic!("{errors:#?}")))
 }
 
 /// Every profile, shipped or not, completed by options where it needs some.
@@ -97,7 +77,7 @@ static EVERY: LazyLock<Vec<Arc<Profile>>> = LazyLock::new(|| {
         let pattern = (id == "regex").then(|| "(?<a>[0-9]+)".to_owned());
         with(id, Options { columns, pattern, ..Options::default() })
     });
-    shipped.chain(OTHERS.iter().map(|(id, _, _)| custom(id))).collect()
+    shipped.chain(OTHERS.iter().map(|(id, _)| custom(id))).collect()
 });
 
 /// The bytes cut at the given places.

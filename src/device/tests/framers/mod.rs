@@ -18,6 +18,9 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::device::{Found, Listener, Profile, Request};
 
+/// The length of the whole frame that begins here; `None`: there is none.
+type Reference = Box<dyn Fn(&[u8]) -> Option<usize>>;
+
 /// One way of framing, as its specification has it.
 struct Dialect {
     profile: Arc<Profile>,
@@ -28,7 +31,7 @@ struct Dialect {
     /// ...and how its reading shows that.
     shows: Box<dyn Fn(u32) -> String>,
     /// The length of the whole frame that begins here.
-    whole: Box<dyn Fn(&[u8]) -> Option<usize>>,
+    whole: Reference,
     /// Where the search goes on behind the first byte of what is no frame.
     next: Next,
     /// Bytes that garbage likes: those that mean something.
@@ -277,7 +280,7 @@ impl Crc {
             let byte = if self.reflected { byte.reverse_bits() } else { *byte };
             for bit in (0..8).rev() {
                 let carry = (register >> (self.width - 1) ^ u32::from(byte >> bit)) & 1;
-                register = (register << 1 ^ carry * self.polynomial) & ((1 << self.width) - 1);
+                register = ((register << 1) ^ (carry * self.polynomial)) & ((1 << self.width) - 1);
             }
         }
         let register = if self.reflected { register.reverse_bits() >> (32 - self.width) } else { register };

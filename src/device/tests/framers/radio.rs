@@ -26,8 +26,9 @@ fn esp3() {
     };
     let eep = Some([("0181b7ee".to_owned(), "D5-00-01".to_owned())].into());
     let profile = with("enocean-esp3", Options { eep, ..Options::default() });
-    let shows =
-        |number: u32| format!("opening={} sender=\"0181b7ee\" rssi=-{}", number % 2 == 0, number % 100);
+    let shows = |number: u32| {
+        format!("opening={} sender=\"0181b7ee\" rssi=-{}", number.is_multiple_of(2), number % 100)
+    };
     Dialect {
         profile,
         asked: None,
@@ -46,8 +47,7 @@ fn esp3() {
 fn modbus() {
     let request = Request::read(1, 4, 1, 2);
     let frame = |number: u32| {
-        let [a, b, c, d] = [0, (number & 0xFF) as u8, 1, 0x90];
-        let content = [1, 4, 4, a, b, c, d];
+        let content = [1, 4, 4, 0, number.to_le_bytes()[0], 1, 0x90];
         [&content[..], &low_first(MODBUS.of(&content))].concat()
     };
     let whole = |bytes: &[u8]| {
