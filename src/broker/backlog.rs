@@ -214,7 +214,7 @@ impl Broker {
     /// The journal gave up some of what it owed.
     pub(super) fn journal_dropped(&mut self, consumer: ConsumerId, count: u64) {
         let backlog = match (self.sessions.by_consumer(consumer), self.groups.by_consumer(consumer)) {
-            (Some(key), _) => self.sessions.at(key).backlog.as_mut(),
+            (Some(key), _) => self.sessions.at(key).backlog.as_deref_mut(),
             (None, Some(group)) => self.groups.at(group).and_then(|group| group.backlog.as_mut()),
             (None, None) => None,
         };

@@ -206,7 +206,7 @@ impl Broker {
         let backlog = (arrival.expiry > 0).then(|| {
             let consumer = self.new_consumer();
             let ticket = self.ledger.append(turn, Urgency::Awaited, arrival.opened(consumer));
-            Backlog::new(consumer, ticket, self.ledger.last_sequence())
+            Box::new(Backlog::new(consumer, ticket, self.ledger.last_sequence()))
         });
         let ticket = backlog.as_ref().map(|backlog| backlog.opened);
         let key = self.sessions.insert(Session {

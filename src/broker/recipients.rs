@@ -111,7 +111,7 @@ impl Broker {
     /// What the journal owes to a session or a group, if it knows them.
     fn backlog_of(&self, subscriber: Subscriber) -> Option<&Backlog> {
         match subscriber {
-            Subscriber::Session(key) => self.sessions.get(key).backlog.as_ref(),
+            Subscriber::Session(key) => self.sessions.get(key).backlog.as_deref(),
             Subscriber::Group(group) => self.groups.get(group)?.backlog.as_ref(),
             Subscriber::Uplink(..) => None,
         }

@@ -65,7 +65,7 @@ impl Broker {
             inbound,
             outbound: restore_outbound(state),
             waiting_to_be_sent: Queue::default(),
-            backlog: Some(Backlog::restored(consumer, last_owed)),
+            backlog: Some(Box::new(Backlog::restored(consumer, last_owed))),
             will: state.will.clone(),
             membership: None,
             permissions: self.rights.of_client(state.user.as_deref(), &state.client_id),

@@ -153,7 +153,7 @@ impl Broker {
             self.ledger.hold(ticket, sequence);
             for recipient in recipients.iter().filter(|recipient| recipient.share == Share::Owed) {
                 let backlog = match recipient.subscriber {
-                    Subscriber::Session(key) => self.sessions.at(key).backlog.as_mut(),
+                    Subscriber::Session(key) => self.sessions.at(key).backlog.as_deref_mut(),
                     Subscriber::Group(id) => self.groups.at(id).and_then(|group| group.backlog.as_mut()),
                     Subscriber::Uplink(..) => None,
                 };

@@ -47,7 +47,7 @@ pub(super) struct Session {
     /// What waits in memory for window or socket.
     pub(super) waiting_to_be_sent: Queue,
     /// What waits in the journal; `None` for a session that ends with its connection.
-    pub(super) backlog: Option<Backlog>,
+    pub(super) backlog: Option<Box<Backlog>>,
     pub(super) will: Option<Box<Will>>,
     /// Its part in shared subscriptions, if it ever had any.
     pub(super) membership: Option<Box<Membership>>,

@@ -10,9 +10,13 @@ use crate::mqtt::PacketIdentifier;
 /// Holes in the order that are tolerated before it is closed up.
 const HOLES: usize = 64;
 
-/// Values by packet identifier, in the order in which they were put in.
+/// Values by packet identifier, in the order in which they were put in. Small until the first comes: many clients
+/// are never sent anything that they acknowledge.
 #[derive(Debug, Clone)]
-pub(super) struct Open<V> {
+pub(super) struct Open<V>(Option<Box<Places<V>>>);
+
+#[derive(Debug, Clone)]
+struct Places<V> {
     values: HashMap<PacketIdentifier, (u64, V), BuildHasherDefault<IdentifierHasher>>,
     /// Who came when; a hole for who is gone. Never begins or ends with a hole.
     order: VecDeque<Option<PacketIdentifier>>,
@@ -22,27 +26,62 @@ pub(super) struct Open<V> {
 
 impl<V> Open<V> {
     pub(super) fn new() -> Open<V> {
-        Open { values: HashMap::default(), order: VecDeque::new(), first: 0 }
+        Open(None)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.values.len()
+        self.0.as_ref().map_or(0, |places| places.values.len())
     }
 
     pub(super) fn contains(&self, identifier: PacketIdentifier) -> bool {
-        self.values.contains_key(&identifier)
+        self.get(identifier).is_some()
     }
 
     pub(super) fn get(&self, identifier: PacketIdentifier) -> Option<&V> {
-        self.values.get(&identifier).map(|(_, value)| value)
+        self.0.as_ref()?.values.get(&identifier).map(|(_, value)| value)
     }
 
     pub(super) fn get_mut(&mut self, identifier: PacketIdentifier) -> Option<&mut V> {
-        self.values.get_mut(&identifier).map(|(_, value)| value)
+        self.0.as_mut()?.values.get_mut(&identifier).map(|(_, value)| value)
     }
 
     /// Puts a value behind all others; its identifier is not in use.
     pub(super) fn push(&mut self, identifier: PacketIdentifier, value: V) {
+        let places = self.0.get_or_insert_with(|| {
+            Box::new(Places { values: HashMap::default(), order: VecDeque::new(), first: 0 })
+        });
+        places.push(identifier, value);
+    }
+
+    pub(super) fn remove(&mut self, identifier: PacketIdentifier) -> Option<V> {
+        self.0.as_mut()?.remove(identifier)
+    }
+
+    /// Everything, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PacketIdentifier, &V)> {
+        let order = self.0.iter().flat_map(|places| places.order.iter().flatten());
+        order.filter_map(|identifier| Some((*identifier, self.get(*identifier)?)))
+    }
+
+    /// Every value, to be changed, in no order that means anything.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.0.iter_mut().flat_map(|places| places.values.values_mut().map(|(_, value)| value))
+    }
+
+    /// Takes everything out, in order.
+    pub(super) fn take_all(&mut self) -> Vec<(PacketIdentifier, V)> {
+        let Some(places) = self.0.take() else { return Vec::new() };
+        let Places { mut values, order, .. } = *places;
+        let taken = order.into_iter().flatten().filter_map(|identifier| {
+            let (_, value) = values.remove(&identifier)?;
+            Some((identifier, value))
+        });
+        taken.collect()
+    }
+}
+
+impl<V> Places<V> {
+    fn push(&mut self, identifier: PacketIdentifier, value: V) {
         let place = self.first + u64::try_from(self.order.len()).unwrap_or(u64::MAX);
         self.order.push_back(Some(identifier));
         let old = self.values.insert(identifier, (place, value));
@@ -52,7 +91,7 @@ impl<V> Open<V> {
         }
     }
 
-    pub(super) fn remove(&mut self, identifier: PacketIdentifier) -> Option<V> {
+    fn remove(&mut self, identifier: PacketIdentifier) -> Option<V> {
         let (place, value) = self.values.remove(&identifier)?;
         let entry = usize::try_from(place - self.first).ok().and_then(|at| self.order.get_mut(at));
         if let Some(entry) = entry {
@@ -63,26 +102,6 @@ impl<V> Open<V> {
         }
         while self.order.pop_back_if(|entry| entry.is_none()).is_some() {}
         Some(value)
-    }
-
-    /// Everything, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (PacketIdentifier, &V)> {
-        self.order.iter().flatten().filter_map(|identifier| Some((*identifier, self.get(*identifier)?)))
-    }
-
-    /// Every value, to be changed, in no order that means anything.
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.values.values_mut().map(|(_, value)| value)
-    }
-
-    /// Takes everything out, in order.
-    pub(super) fn take_all(&mut self) -> Vec<(PacketIdentifier, V)> {
-        let Open { mut values, order, .. } = std::mem::replace(self, Open::new());
-        let taken = order.into_iter().flatten().filter_map(|identifier| {
-            let (_, value) = values.remove(&identifier)?;
-            Some((identifier, value))
-        });
-        taken.collect()
     }
 
     /// Takes the holes out of the order.

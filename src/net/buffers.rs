@@ -7,6 +7,7 @@ use std::cell::RefCell;
 
 use bytes::BytesMut;
 
+use super::outbox::Outgoing;
 use crate::limits::READ_BUFFER_BYTES;
 
 /// Write buffers kept by a thread.
@@ -14,9 +15,21 @@ const SPARE_BUFFERS: usize = 4;
 /// A new write buffer; a larger one than four times this is not kept.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 
+/// A vector for hand-over with more room than this is not kept...
+const LARGEST_ROOM: usize = 1024;
+/// ...and of the smaller ones only as many as have this much room together.
+const SPARE_ROOM: usize = 8 * 1024;
+
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER_BYTES]);
     static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static ROOMS: RefCell<Rooms> = const { RefCell::new(Rooms { spare: Vec::new(), together: 0 }) };
+}
+
+/// Empty vectors with room.
+struct Rooms {
+    spare: Vec<Vec<Outgoing>>,
+    together: usize,
 }
 
 /// Lends this thread's scratch for reading.
@@ -41,6 +54,30 @@ pub(super) fn give_back(mut buffer: BytesMut) {
     SPARE.with_borrow_mut(|spare| {
         if spare.len() < SPARE_BUFFERS {
             spare.push(buffer);
+        }
+    });
+}
+
+/// An empty vector for what is handed over to a connection.
+pub(super) fn borrow_room() -> Vec<Outgoing> {
+    ROOMS.with_borrow_mut(|rooms| {
+        let room = rooms.spare.pop().unwrap_or_default();
+        rooms.together -= room.capacity();
+        room
+    })
+}
+
+/// Takes an empty vector back.
+pub(super) fn give_back_room(room: Vec<Outgoing>) {
+    debug_assert!(room.is_empty(), "what it held is dealt with");
+    let capacity = room.capacity();
+    if capacity == 0 || capacity > LARGEST_ROOM {
+        return;
+    }
+    ROOMS.with_borrow_mut(|rooms| {
+        if rooms.together + capacity <= SPARE_ROOM {
+            rooms.together += capacity;
+            rooms.spare.push(room);
         }
     });
 }

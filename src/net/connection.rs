@@ -16,10 +16,12 @@ use bytestring::ByteString;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::admission::Admission;
+use super::buffers;
 use super::door::{Door, Entry, Stay};
 use super::gate::{Caller, name_of};
 use super::inbox::{Batch, Inbox};
 use super::outbox::{Outbox, Outgoing};
+use super::pace;
 use super::reader::Reader;
 use super::writer::Writer;
 use super::{Counters, Refusal, Stopped};
@@ -72,8 +74,8 @@ impl From<Stopped> for End {
 
 /// What a connection can go on with.
 enum Step {
-    /// The broker has handed something over: it is taken.
-    Outgoing,
+    /// The broker has handed this over.
+    Outgoing(Vec<Outgoing>),
     /// So many bytes were read.
     Read(io::Result<usize>),
     Writable,
@@ -88,7 +90,6 @@ pub(super) struct Connection {
     reader: Reader,
     writer: Writer,
     outbox: Arc<Outbox>,
-    taken: Vec<Outgoing>,
     version: ProtocolVersion,
     phase: Phase,
     /// Whether the next look is at what can be read first: neither side starves the other.
@@ -132,13 +133,14 @@ impl Drop for Gone {
     }
 }
 
-/// Serves one accepted connection to its end.
-pub(super) async fn serve(
+/// Serves one accepted connection to its end. The future is what an idle connection weighs: what is needed only
+/// while it is introduced is in a box of its own.
+pub(super) fn serve(
     connection: ConnectionId,
     caller: Caller,
     shared: Arc<Shared>,
     admission: Admission,
-) {
+) -> impl Future<Output = ()> + Send {
     let Caller { stream, address, user } = caller;
     let decoder = Decoder::of_client(PACKET_BYTES_BEFORE_CONNECT);
     let patience = Duration::from_secs(shared.limits.connect_timeout_seconds.into());
@@ -147,7 +149,6 @@ pub(super) async fn serve(
         reader: Reader::new(decoder),
         writer: Writer::default(),
         outbox: Arc::default(),
-        taken: Vec::new(),
         version: ProtocolVersion::V3_1_1,
         phase: Phase::Open,
         reads_first: true,
@@ -159,19 +160,22 @@ pub(super) async fn serve(
         shared,
         _admission: admission,
     };
-    let end = match connection.introduce(address, user).await {
-        Ok(()) => connection.run().await,
-        Err(end) => end,
-    };
-    tracing::trace!("connection {} ended: {end}", connection.gone.connection.0);
+    let who = Box::new((address, user));
+    async move {
+        let introduced = Box::pin(connection.introduce(*who)).await;
+        let end = match introduced {
+            Ok(()) => connection.run().await,
+            Err(end) => end,
+        };
+        connection.note(&end);
+    }
 }
 
 impl Connection {
     /// Reads CONNECT and hands it to the broker, with whatever came behind it.
     async fn introduce(
         &mut self,
-        address: Option<SocketAddr>,
-        certified: Option<ByteString>,
+        (address, certified): (Option<SocketAddr>, Option<ByteString>),
     ) -> Result<(), End> {
         let mut connect = loop {
             match self.next_step().await {
@@ -182,7 +186,7 @@ impl Connection {
                     self.refused(Refusal::TooLate, address);
                     return Err(End::TooLate);
                 }
-                Step::Outgoing | Step::Writable | Step::Stopped => continue,
+                Step::Outgoing(_) | Step::Writable | Step::Stopped => continue,
             }
             match self.reader.next_packet() {
                 Ok(None) => {}
@@ -224,7 +228,10 @@ impl Connection {
                 self.shared.inbox.send(Batch { opened: None, inputs }).await?;
             }
         }
-        self.hand_over_rest().await
+        match self.hand_over_rest()? {
+            Some(no_room) => self.hand_over_waiting(no_room).await,
+            None => Ok(()),
+        }
     }
 
     /// Waits for the verdict on who the client is; nothing is read meanwhile.
@@ -279,23 +286,37 @@ impl Connection {
         End::Done
     }
 
+    fn note(&self, end: &End) {
+        tracing::trace!("connection {} ended: {end}", self.gone.connection.0);
+    }
+
     async fn run(&mut self) -> End {
         loop {
-            let done = match self.next_step().await {
-                Step::Outgoing => self.take_outgoing(),
-                Step::Writable => self.write(),
-                Step::Read(read) => self.take_incoming(read).await,
-                Step::Deadline => Err(End::TooLate),
-                Step::Stopped => Err(End::Stopped),
-            };
-            let done = match done {
-                Ok(()) => self.advance_close().await,
-                Err(end) => Err(end),
-            };
-            if let Err(end) = done {
-                return end;
+            let step = self.next_step().await;
+            match self.take(step) {
+                Ok(None) => {}
+                // In a box, so that who never waits has no room for waiting.
+                Ok(Some(no_room)) => {
+                    if let Err(end) = Box::pin(self.hand_over_waiting(no_room)).await {
+                        return end;
+                    }
+                }
+                Err(end) => return end,
             }
         }
+    }
+
+    /// Goes one step. Gives back a batch that the broker has no room for now.
+    fn take(&mut self, step: Step) -> Result<Option<Batch>, End> {
+        let no_room = match step {
+            Step::Outgoing(taken) => self.take_outgoing(taken).map(|()| None),
+            Step::Writable => self.write().map(|()| None),
+            Step::Read(read) => self.take_incoming(read),
+            Step::Deadline => Err(End::TooLate),
+            Step::Stopped => Err(End::Stopped),
+        }?;
+        // Nothing may be handed over before what has to wait for room.
+        if no_room.is_some() { Ok(no_room) } else { self.advance_close() }
     }
 
     /// Waits for what can be done next; what is to be sent and what can be read come first in turn.
@@ -317,8 +338,8 @@ impl Connection {
             {
                 return Poll::Ready(Step::Read(read));
             }
-            if takes && let Poll::Ready(more) = self.outbox.poll_take(context, &mut self.taken) {
-                return Poll::Ready(if more { Step::Outgoing } else { Step::Stopped });
+            if takes && let Poll::Ready(taken) = self.outbox.poll_take(context) {
+                return Poll::Ready(taken.map_or(Step::Stopped, Step::Outgoing));
             }
             if writes && self.stream.poll_write_ready(context).is_ready() {
                 return Poll::Ready(Step::Writable);
@@ -344,33 +365,45 @@ impl Connection {
         }
     }
 
-    async fn take_incoming(&mut self, read: io::Result<usize>) -> Result<(), End> {
+    fn take_incoming(&mut self, read: io::Result<usize>) -> Result<Option<Batch>, End> {
         match read {
             Ok(0) => Err(End::ClosedByPeer),
             Ok(bytes) if self.phase == Phase::Open => {
                 self.shared.counters.count_bytes_received(bytes);
-                self.hand_over_rest().await
+                self.hand_over_rest()
             }
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(None),
             Err(error) => Err(End::Io(error)),
         }
     }
 
-    /// Hands everything that was read to the broker, a batch at a time, and with it what was written.
-    async fn hand_over_rest(&mut self) -> Result<(), End> {
+    /// Hands everything that was read to the broker, a batch at a time, and with it what was written. Gives back
+    /// what there is no room for now.
+    fn hand_over_rest(&mut self) -> Result<Option<Batch>, End> {
         loop {
             let mut inputs = self.shared.inbox.spare().take();
             let more = self.decode_into(&mut inputs);
             if inputs.is_empty() {
                 self.shared.inbox.spare().give_back(inputs);
-                return Ok(());
+                return Ok(None);
             }
             if let Some(written) = self.report_written() {
                 inputs.push(written);
             }
-            self.shared.inbox.send(Batch { opened: None, inputs }).await?;
-            if !more {
-                return Ok(());
+            let no_room = self.shared.inbox.try_send(Batch { opened: None, inputs })?;
+            if no_room.is_some() || !more {
+                return Ok(no_room);
+            }
+        }
+    }
+
+    /// Waits for room for a batch, and hands over everything behind it.
+    async fn hand_over_waiting(&mut self, mut batch: Batch) -> Result<(), End> {
+        loop {
+            self.shared.inbox.send(batch).await?;
+            match self.hand_over_rest()? {
+                Some(no_room) => batch = no_room,
+                None => return Ok(()),
             }
         }
     }
@@ -399,12 +432,12 @@ impl Connection {
             }
         }
         self.shared.counters.count_received(messages);
+        pace::count(messages);
         more
     }
 
     /// Encodes and writes what the broker handed over.
-    fn take_outgoing(&mut self) -> Result<(), End> {
-        let mut taken = std::mem::take(&mut self.taken);
+    fn take_outgoing(&mut self, mut taken: Vec<Outgoing>) -> Result<(), End> {
         let mut messages = 0;
         for outgoing in taken.drain(..) {
             match outgoing {
@@ -417,7 +450,7 @@ impl Connection {
                 Outgoing::Close(reason) => self.start_close(reason),
             }
         }
-        self.taken = taken;
+        buffers::give_back_room(taken);
         self.shared.counters.count_sent(messages);
         self.write()
     }
@@ -458,14 +491,14 @@ impl Connection {
     }
 
     /// Reports what was written when it is worth a batch of its own; closes when all is written.
-    async fn advance_close(&mut self) -> Result<(), End> {
+    fn advance_close(&mut self) -> Result<Option<Batch>, End> {
         match self.phase {
             Phase::Open | Phase::Deaf => {
                 // Often enough that the broker, which stops at the limit, always hears of room again.
                 if self.unreported_bytes > self.shared.limits.max_outbox_bytes / 4
                     && let Some(written) = self.report_written()
                 {
-                    self.shared.inbox.send(Batch { opened: None, inputs: vec![written] }).await?;
+                    return Ok(self.shared.inbox.try_send(Batch { opened: None, inputs: vec![written] })?);
                 }
             }
             Phase::Closing if !self.writer.is_waiting() => {
@@ -474,6 +507,6 @@ impl Connection {
             }
             Phase::Closing | Phase::Lingering => {}
         }
-        Ok(())
+        Ok(None)
     }
 }

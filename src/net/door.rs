@@ -41,7 +41,7 @@ struct State {
 enum Login {
     Anonymous,
     /// With the password that has this hash.
-    User(ByteString, StoredHash),
+    User(Box<(ByteString, StoredHash)>),
     /// By a name that was proven before MQTT began.
     Certified,
 }
@@ -101,7 +101,7 @@ impl Door {
             Some(hash) => {
                 // A copy of its own: the packet lies in a buffer that is much larger.
                 let name = ByteString::from(&**name);
-                Ok(Entry { user: Some(name.clone()), login: Login::User(name, hash.clone()) })
+                Ok(Entry { user: Some(name.clone()), login: Login::User(Box::new((name, hash.clone()))) })
             }
             None => Err(ReasonCode::BadUserNameOrPassword),
         }
@@ -141,12 +141,15 @@ impl Admittance {
         match login {
             Login::Certified => None,
             Login::Anonymous => (!self.allow_anonymous).then_some(ReasonCode::NotAuthorized),
-            Login::User(name, hash) => match self.users.as_ref().and_then(|users| users.find(name)) {
-                Some(now) if now == hash => None,
-                // The account is there: an administrator gave it another password.
-                Some(_) => Some(ReasonCode::AdministrativeAction),
-                None => Some(ReasonCode::NotAuthorized),
-            },
+            Login::User(login) => {
+                let (name, hash) = &**login;
+                match self.users.as_ref().and_then(|users| users.find(name)) {
+                    Some(now) if now == hash => None,
+                    // The account is there: an administrator gave it another password.
+                    Some(_) => Some(ReasonCode::AdministrativeAction),
+                    None => Some(ReasonCode::NotAuthorized),
+                }
+            }
         }
     }
 }

@@ -274,16 +274,18 @@ impl Inbox {
         &self.spare
     }
 
+    /// Hands a batch over if there is room, which there almost always is; gives it back if there is none.
+    pub(super) fn try_send(&self, batch: Batch) -> Result<Option<Batch>, Stopped> {
+        match self.batches.try_send(batch) {
+            Ok(()) => Ok(None),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Stopped),
+            Err(mpsc::error::TrySendError::Full(batch)) => Ok(Some(batch)),
+        }
+    }
+
     /// Hands a batch over, waiting for room.
     pub(super) async fn send(&self, batch: Batch) -> Result<(), Stopped> {
-        // Almost always there is room: no future is built then.
-        match self.batches.try_send(batch) {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(Stopped),
-            Err(mpsc::error::TrySendError::Full(batch)) => {
-                self.batches.send(batch).await.map_err(|_| Stopped)
-            }
-        }
+        self.batches.send(batch).await.map_err(|_| Stopped)
     }
 
     /// Says that a connection is gone, now or, when there is no room, as soon as there is.

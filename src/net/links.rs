@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use super::outbox::{LARGE_ROOM, Outbox, Outgoing};
+use super::buffers;
+use super::outbox::{Outbox, Outgoing};
 use crate::broker::{CloseReason, ConnectionId};
 
 /// What waits for connections is handed over when it is this much, also within a round.
-const HAND_OVER_AT: usize = LARGE_ROOM;
+const HAND_OVER_AT: usize = 1024;
 
 /// The connections' identifiers are our own counter: they need no scattering against hostile choices.
 #[derive(Debug, Default)]
@@ -72,6 +73,7 @@ impl Links {
         };
         if link.staged.is_empty() {
             self.touched.push(connection);
+            link.staged = buffers::borrow_room();
         }
         link.staged.push(outgoing);
         self.staged += 1;
@@ -92,7 +94,7 @@ impl Links {
     pub(super) fn hand_over(&mut self) {
         for connection in self.touched.drain(..) {
             if let Some(link) = self.by_id.get_mut(&connection) {
-                link.outbox.hand_over(&mut link.staged);
+                link.outbox.hand_over(std::mem::take(&mut link.staged));
             }
         }
         self.staged = 0;

@@ -31,6 +31,7 @@ mod links;
 mod listener;
 mod outbox;
 mod owner;
+mod pace;
 mod reader;
 #[cfg(test)]
 mod tests;

@@ -1,20 +1,16 @@
 //! What waits for one connection's socket: handed over by the owner once per round, taken by the connection at once.
 //!
-//! Not a channel: the owner and the connection swap vectors, so that a busy connection allocates nothing and an
-//! idle one holds nothing. The number of bytes that wait is bounded by the broker, which is told what was written
+//! Not a channel: what is handed over is one vector, which goes back to where it came from, so that a busy connection
+//! allocates nothing and an idle one holds nothing. The number of bytes that wait is bounded by the broker, which is told what was written
 //! ([`crate::broker::Input::Written`]); acknowledgements are bounded by what the connection itself read, and it
 //! does not read while much waits. Never drops anything.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::buffers;
 use crate::broker::{CloseReason, PublishFrame};
 use crate::mqtt::{Packet, PacketIdentifier};
-
-/// A vector with at most this much room is kept for the next hand-over...
-const SMALL_ROOM: usize = 64;
-/// ...one with at most this much if it was used well, and a larger one never.
-pub(super) const LARGE_ROOM: usize = 1024;
 
 /// One thing for a connection to do.
 #[derive(Debug)]
@@ -40,18 +36,17 @@ struct Slot {
 }
 
 impl Outbox {
-    /// Hands over everything in `batch`, in order, and leaves it empty.
-    pub(super) fn hand_over(&self, batch: &mut Vec<Outgoing>) {
-        let used = batch.len();
+    /// Hands over everything in `batch`, in order.
+    pub(super) fn hand_over(&self, mut batch: Vec<Outgoing>) {
         let mut slot = self.slot();
         if slot.waiting.is_empty() {
-            std::mem::swap(&mut slot.waiting, batch);
+            std::mem::swap(&mut slot.waiting, &mut batch);
         } else {
-            slot.waiting.append(batch);
+            slot.waiting.append(&mut batch);
         }
         let waker = slot.waker.take();
         drop(slot);
-        give_back_room(batch, used);
+        buffers::give_back_room(batch);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -67,17 +62,14 @@ impl Outbox {
         }
     }
 
-    /// Takes everything that waits into `taken`, which is empty. `false`: the broker has stopped.
-    pub(super) fn poll_take(&self, context: &mut Context<'_>, taken: &mut Vec<Outgoing>) -> Poll<bool> {
-        debug_assert!(taken.is_empty(), "what was taken before is dealt with");
+    /// Takes everything that waits; emptied, it is to be given back to [`buffers`]. `None`: the broker has stopped.
+    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Option<Vec<Outgoing>>> {
         let mut slot = self.slot();
         if !slot.waiting.is_empty() {
-            give_back_room(taken, slot.waiting.len());
-            std::mem::swap(&mut slot.waiting, taken);
-            return Poll::Ready(true);
+            return Poll::Ready(Some(std::mem::take(&mut slot.waiting)));
         }
         if slot.abandoned {
-            return Poll::Ready(false);
+            return Poll::Ready(None);
         }
         match &slot.waker {
             Some(waker) if waker.will_wake(context.waker()) => {}
@@ -88,13 +80,5 @@ impl Outbox {
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Drops an empty vector that is larger than what is needed, as `used` shows.
-fn give_back_room(vector: &mut Vec<Outgoing>, used: usize) {
-    let room = vector.capacity();
-    if room > LARGE_ROOM || (room > SMALL_ROOM && used < room / 8) {
-        *vector = Vec::new();
     }
 }

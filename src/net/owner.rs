@@ -19,6 +19,7 @@ use super::journal_link::JournalLink;
 use super::links::Links;
 use super::listener::Reception;
 use super::outbox::Outgoing;
+use super::pace;
 use super::timer::Timer;
 use super::{Clock, Observer};
 use crate::broker::{Broker, CloseReason, Input, Output, SourceId};
@@ -140,6 +141,7 @@ impl Owner {
             if self.stopping.is_some() && self.links.is_empty() {
                 break;
             }
+            pace::set_waits_for_disk(self.broker.uncommitted_bytes() > 0);
             self.timer.arm(self.broker.next_timeout(), || (self.clock)().monotonic);
             let hears = self.hears_publishers();
             let Owner { waiting, journal, timer, .. } = &mut self;

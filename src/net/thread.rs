@@ -6,9 +6,13 @@
 
 use std::io;
 use std::thread;
+use std::time::Instant;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+
+use super::pace;
+use crate::time::Instant as Moment;
 
 /// The running thread. It ends, with everything that still runs on it, soon after this is dropped.
 #[derive(Debug)]
@@ -24,7 +28,17 @@ impl BrokerThread {
     /// # Errors
     /// When the system has no thread or no descriptors left.
     pub fn start() -> io::Result<BrokerThread> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let began = Instant::now();
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .on_thread_park(move || {
+                let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                let nap = pace::rest(Moment::from_nanos(nanos));
+                if !nap.is_zero() {
+                    thread::sleep(nap);
+                }
+            })
+            .build()?;
         let handle = runtime.handle().clone();
         let (ends, ended) = oneshot::channel();
         thread::Builder::new().name("broker".to_owned()).spawn(move || {
