@@ -92,6 +92,13 @@ pub const UPLINK_SUBSCRIBE_FILTERS: usize = 8;
 pub const UPLINK_HANDOVER_RECORDS: usize = 256;
 /// How long they may be kept for that.
 pub const UPLINK_HANDOVER_DELAY: Duration = Duration::from_millis(20);
+/// With so many messages open towards a server, its answers are gathered for a moment: one look at many instead of
+/// many at one.
+pub const UPLINK_GATHER_FROM: usize = 256;
+/// For how long. Far shorter than what is open keeps the server busy.
+pub const UPLINK_GATHER_FOR: Duration = Duration::from_millis(1);
+/// How often an uplink that uses another than the first of its servers looks whether that is there again.
+pub const UPLINK_RETURN_AFTER: Duration = Duration::from_secs(60);
 /// How long opening a connection to an uplink's server may take, all its addresses together.
 pub const UPLINK_OPEN_DEADLINE: Duration = Duration::from_secs(20);
 /// How long an uplink's server may take to answer CONNECT.

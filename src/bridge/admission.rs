@@ -7,7 +7,7 @@ use super::forwarder::Forwarder;
 use super::identity::{self, MessageId};
 use super::link::Server;
 use super::mapping;
-use super::publication::{has_expired, with_identifier};
+use super::publication::{has_expired, is_small, with_identifier};
 use super::window::Parcel;
 use crate::durable::{DropReason, LoadedDelivery, MessageBody};
 use crate::limits::UPLINK_LIVE_FOR;
@@ -70,6 +70,9 @@ impl Forwarder {
             && self.options.takes.payload_bytes.is_some_and(|most| payload.len() > most)
         {
             return false;
+        }
+        if is_small(parcel, &self.options, server.max_packet_bytes) {
+            return true;
         }
         let example = with_identifier(qos, PacketIdentifier::FIRST);
         let publish = self.publish(parcel, server, example, false, now);

@@ -61,6 +61,12 @@ impl Backoff {
         self.failed().max(self.random.between(RESPECT / 2, RESPECT))
     }
 
+    /// A connection was of use, however short: what comes next is a second failure at most, so that a link that flaps
+    /// is used while it is there.
+    pub(super) fn eased(&mut self) {
+        self.failures = self.failures.min(1);
+    }
+
     /// A connection was stable: the next failure is a first one.
     pub(super) const fn reset(&mut self) {
         self.failures = 0;
@@ -96,6 +102,17 @@ mod tests {
             let bounds = Duration::from_millis(100) * tenth..Duration::from_millis(100) * (tenth + 1);
             let share = delays.iter().filter(|delay| bounds.contains(*delay)).count();
             assert!((60..180).contains(&share), "{share} of 1000 in {bounds:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_of_use_keeps_the_pauses_short() {
+        for seed in 0..50 {
+            let mut backoff = backoff(seed);
+            for _ in 0..20 {
+                assert!(backoff.failed() <= Duration::from_secs(2));
+                backoff.eased();
+            }
         }
     }
 

@@ -44,6 +44,9 @@ pub enum Fault {
     /// The login is valid for some time only: it is renewed by connecting anew.
     #[error("the login is renewed")]
     Renewal,
+    /// Another server of several is to be preferred.
+    #[error("the first server of `url` is there again: going back to it")]
+    Preferred,
     /// A person paused the uplink.
     #[error("paused by command; `tidegate uplink NAME resume` goes on")]
     Paused,

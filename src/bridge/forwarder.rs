@@ -197,11 +197,7 @@ impl Forwarder {
             }
             Input::Presence(wanted) => self.presence.set(wanted),
             Input::Clock(boots) => self.boots = boots,
-            Input::Login { username, password } => {
-                self.options.username = username;
-                self.options.password = password;
-            }
-            Input::Pause | Input::Resume | Input::Discard => self.steer(now, &input, out),
+            Input::Prefer | Input::Pause | Input::Resume | Input::Discard => self.steer(now, &input, out),
             Input::Timeout => self.timeout(now, out),
             Input::Stop => self.stop(now, out),
         }
@@ -464,10 +460,12 @@ impl Forwarder {
 
     /// There is no connection any more.
     pub(super) fn lost(&mut self, now: Moment, fault: Fault, out: &mut Vec<Output>) {
-        if let Link::Up(up) = &self.link
-            && now.monotonic.since(up.since) >= self.options.stable_after
-        {
-            self.backoff.reset();
+        if let Link::Up(up) = &self.link {
+            if now.monotonic.since(up.since) >= self.options.stable_after {
+                self.backoff.reset();
+            } else if up.of_use && !fault.wants_rest() {
+                self.backoff.eased();
+            }
         }
         if fault == Fault::Disconnected(ReasonCode::ReceiveMaximumExceeded) {
             // It said one thing and means another: half of what was open when it complained.

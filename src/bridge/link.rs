@@ -39,6 +39,10 @@ pub(super) struct Up {
     write_deadline: Duration,
     /// When the login is to be renewed.
     pub(super) renew_at: Option<Instant>,
+    /// Whether anything was acknowledged.
+    pub(super) of_use: bool,
+    /// Why it is renewed.
+    pub(super) renewal: Fault,
     /// Whether it is being renewed: from then on only what is open is waited for.
     pub(super) renewing: bool,
 }
@@ -84,6 +88,8 @@ impl Up {
             blocked_until: None,
             write_deadline: options.acknowledgement_deadline,
             renew_at: options.renew_after.map(|after| now + after),
+            of_use: false,
+            renewal: Fault::Renewal,
             renewing: false,
         }
     }

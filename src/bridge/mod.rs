@@ -71,7 +71,6 @@ pub use target::{Part, Target, TargetError};
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::durable::{
@@ -132,13 +131,8 @@ pub enum Input {
     Clock(Boots),
     /// The deadline of [`Forwarder::next_timeout`] passed.
     Timeout,
-    /// With what to log in from now on; said before [`Input::Opened`].
-    Login {
-        /// User name, if the server wants one.
-        username: Option<ByteString>,
-        /// Password, if the server wants one.
-        password: Option<Bytes>,
-    },
+    /// Another server is to be preferred to this one: connect anew, when what is under way has arrived.
+    Prefer,
     /// A person wants nothing to be sent for now: everything is kept.
     Pause,
     /// A person wants it to go on.

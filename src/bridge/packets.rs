@@ -126,6 +126,9 @@ impl Forwarder {
     fn settle(&mut self, now: Moment, parcel: &Parcel, reason: ReasonCode, out: &mut Vec<Output>) {
         if !reason.is_error() {
             self.hold.reset();
+            if let Link::Up(up) = &mut self.link {
+                up.of_use = true;
+            }
             for owed in parcel.owed() {
                 self.status.acknowledged += 1;
                 self.done(owed, out);

@@ -70,6 +70,23 @@ pub(super) fn publish(
     })
 }
 
+/// Bytes that the PUBLISH of this takes at most, beside those of its properties: without building it.
+const FRAME_BYTES: usize = 512;
+
+/// Whether it is so small that it need not be measured.
+pub(super) fn is_small(parcel: &Parcel, options: &Options, max_packet_bytes: usize) -> bool {
+    let (topic, payload) = match parcel {
+        Parcel::Delivery { loaded, topic, payload, .. } => match &loaded.message.body {
+            MessageBody::Publish { properties: Some(_), .. } => return false,
+            _ => (topic, payload),
+        },
+        Parcel::Presence { topic, payload } => (topic, payload),
+        Parcel::Released { .. } => return true,
+    };
+    let own = FRAME_BYTES + options.gateway.len();
+    topic.as_str().len() + payload.len() + own <= max_packet_bytes
+}
+
 /// The properties to send: what a publisher gave, with its expiry less the time spent here `[MQTT-3.3.2-6]`.
 fn aged(
     properties: Option<&PublishProperties>,

@@ -7,7 +7,7 @@ use super::backlog::{LoadRequest, Owed};
 use super::forwarder::{Forwarder, Loading};
 use super::lanes::{Choice, choose};
 use super::link::Server;
-use super::publication::{publish, with_identifier};
+use super::publication::{is_small, publish, with_identifier};
 use super::window::{Parcel, Step};
 use super::{Output, mapping};
 use crate::durable::{DropReason, LoadedDelivery, Record, Sequence, Ticket, Urgency};
@@ -100,7 +100,8 @@ impl Forwarder {
         let Some((qos, parcel)) = self.window.get(identifier) else { return };
         let qos = with_identifier(qos, identifier);
         let Some(publish) = self.publish(parcel, server, qos, dup, &now) else { return };
-        if self.is_too_large(&publish, server) {
+        let is_small = is_small(parcel, &self.options, server.max_packet_bytes);
+        if !is_small && self.is_too_large(&publish, server) {
             // The server takes less than it did when this was opened.
             let parcel = match qos.qos() {
                 QoS::ExactlyOnce => self.window.refused(identifier),

@@ -25,6 +25,12 @@ impl Forwarder {
                     self.link = Link::Resting { until: now.monotonic };
                 }
             }
+            Input::Prefer => {
+                if let Link::Up(up) = &mut self.link {
+                    up.renew_at = Some(now.monotonic);
+                    up.renewal = Fault::Preferred;
+                }
+            }
             Input::Discard => {
                 for lane in &mut self.lanes {
                     lane.discarded = Some(lane.backlog.known());
@@ -98,7 +104,8 @@ impl Forwarder {
             return false;
         }
         if patience_ends || self.window.len() == 0 {
-            self.reconnect(now, Fault::Renewal, out);
+            let why = up.renewal.clone();
+            self.reconnect(now, why, out);
         }
         true
     }

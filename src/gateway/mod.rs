@@ -11,6 +11,7 @@ mod bluetooth;
 mod clock_watch;
 mod commands;
 mod control;
+mod drain;
 mod journal;
 mod listeners;
 mod presence;

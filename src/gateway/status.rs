@@ -14,6 +14,7 @@ use crate::telemetry::{
     BrokerStatus, ClockStatus, CommitHistogram, Health, JournalStatus, SensorStatus, Snapshot, UplinkStatus,
 };
 use crate::time::{Moment, TimeQuality};
+use crate::uplink::Uplink;
 
 /// A journal that does not answer within this is said to be busy.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -121,15 +122,11 @@ fn uplinks(
             ..UplinkStatus::default()
         };
         match &uplink.running {
-            Ok(running) => {
-                let figures = running.status();
-                status.connected = figures.connected_since.is_some();
-                status.acked = figures.acknowledged;
-                let fault = figures.last_fault.filter(|_| !status.connected);
-                status.problem = fault.map(|fault| fault.to_string());
-            }
+            Ok(running) => tell_running(running, now, &mut status),
             Err(problem) => status.problem = Some(problem.clone()),
         }
+        let pace = uplink.drain.look(now.monotonic, status.backlog_messages, status.acked);
+        (status.drain_per_second, status.drain_seconds) = (pace.per_second, pace.left_seconds);
         if !status.connected {
             let why = status.problem.as_deref().unwrap_or("it has not connected yet");
             problems.push(format!("uplink {}: {why}", uplink.name));
@@ -137,6 +134,26 @@ fn uplinks(
         statuses.insert(uplink.name.to_string(), status);
     }
     statuses
+}
+
+fn tell_running(running: &Uplink, now: Moment, status: &mut UplinkStatus) {
+    let figures = running.status();
+    status.connected = figures.connected_since.is_some();
+    let connected_for = figures.connected_since.and_then(|since| now.since(&since));
+    status.connected_seconds = connected_for.map(|time| time.as_secs_f64());
+    status.connected_to = status.connected.then(|| running.server().to_string());
+    status.last_error = figures.last_fault.map(|fault| fault.to_string());
+    status.problem = status.last_error.clone().filter(|_| !status.connected);
+    status.acked = figures.acknowledged;
+    status.attempts = figures.attempts;
+    status.paused = figures.paused;
+    status.in_flight = u64::try_from(figures.in_flight).unwrap_or(u64::MAX);
+    status.possible_duplicates = figures.possible_duplicates;
+    status.postponed = figures.postponed;
+    status.dead_letters = figures.dead_letters;
+    status.received = figures.received;
+    let dropped = figures.dropped.into_iter();
+    status.dropped = dropped.map(|(reason, count)| (reason.label().to_owned(), count)).collect();
 }
 
 fn sensors(gateway: &Gateway, now: Moment, problems: &mut Vec<String>) -> BTreeMap<String, SensorStatus> {

@@ -10,6 +10,7 @@ use bytestring::ByteString;
 use tokio::sync::watch;
 
 use super::control::pause_note;
+use super::drain::Drain;
 use crate::bridge::{self, Options, PresenceMap, Priority, Provider, Queue, Receive, Restored};
 use crate::broker::{ForwardRule, UplinkRules};
 use crate::config::{self, Secret};
@@ -67,6 +68,8 @@ pub(super) struct KeptUplink {
     pub(super) queues: Vec<ConsumerId>,
     /// `Err`: why it cannot run as it is configured. What it would send is kept.
     pub(super) running: Result<uplink::Uplink, String>,
+    /// How fast it sends.
+    pub(super) drain: Drain,
 }
 
 /// Starts one uplink.
@@ -82,7 +85,7 @@ pub(super) async fn start(
         tracing::error!("uplink {} is not started, its messages are kept: {problem}", uplink.name);
     }
     let server = uplink.server.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    KeptUplink { name: uplink.name.clone(), server, queues: consumers, running }
+    KeptUplink { name: uplink.name.clone(), server, queues: consumers, running, drain: Drain::default() }
 }
 
 async fn try_to_start(
@@ -176,12 +179,11 @@ fn connector(
         let password = password.map_err(|error| error.to_string())?.unwrap_or_default();
         proxy.login = Some((user.clone(), password));
     }
+    let route = Route { proxy, tls: server.tls.clone(), dead_after };
     Ok(ServerConnector {
-        urls: server.urls.clone().into(),
-        route: Route { proxy, tls: server.tls.clone(), dead_after },
         credentials: credentials(uplink, common)?,
         note: Some(common.uplink_notes.join(format!("uplink-{}.server", uplink.name))),
-        next: Arc::default(),
+        ..ServerConnector::new(server.urls.clone(), route)
     })
 }
 

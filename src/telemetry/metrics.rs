@@ -87,6 +87,48 @@ fn uplinks(page: &mut Page, uplinks: &BTreeMap<String, UplinkStatus>) {
     for (name, uplink) in uplinks {
         page.sample("tidegate_uplink_acked_total", &[("uplink", name)], uplink.acked);
     }
+    type Figure = (&'static str, &'static str, &'static str, fn(&UplinkStatus) -> u64);
+    let figures: [Figure; 7] = [
+        ("attempts_total", "counter", "Attempts to connect.", |uplink| uplink.attempts),
+        ("backlog_bytes", "gauge", "Bytes kept for it and not acknowledged.", |uplink| uplink.backlog_bytes),
+        ("in_flight", "gauge", "Messages sent and not acknowledged.", |uplink| uplink.in_flight),
+        ("possible_duplicates_total", "counter", "Messages that may have arrived twice.", |uplink| {
+            uplink.possible_duplicates
+        }),
+        ("postponed_total", "counter", "Messages refused for now.", |uplink| uplink.postponed),
+        ("dead_letters_total", "counter", "Messages laid aside for good.", |uplink| uplink.dead_letters),
+        ("received_total", "counter", "Messages that came down.", |uplink| uplink.received),
+    ];
+    for (figure, kind, help, of) in figures {
+        let family = format!("tidegate_uplink_{figure}");
+        page.family(&family, kind, help);
+        for (name, uplink) in uplinks {
+            page.sample(&family, &[("uplink", name)], of(uplink));
+        }
+    }
+    uplinks_pace(page, uplinks);
+}
+
+fn uplinks_pace(page: &mut Page, uplinks: &BTreeMap<String, UplinkStatus>) {
+    let family = "tidegate_uplink_drain_per_second";
+    page.family(family, "gauge", "Messages acknowledged in a second, lately.");
+    for (name, uplink) in uplinks {
+        page.sample(family, &[("uplink", name)], uplink.drain_per_second);
+    }
+    let family = "tidegate_uplink_drain_seconds";
+    page.family(family, "gauge", "How long until nothing waits, where that can be told.");
+    for (name, uplink) in uplinks {
+        if let Some(seconds) = uplink.drain_seconds {
+            page.sample(family, &[("uplink", name)], seconds);
+        }
+    }
+    let family = "tidegate_uplink_dropped_total";
+    page.family(family, "counter", "Messages that will not be delivered to this server.");
+    for (name, uplink) in uplinks {
+        for (reason, count) in &uplink.dropped {
+            page.sample(family, &[("uplink", name), ("reason", reason)], *count);
+        }
+    }
 }
 
 #[derive(Default)]

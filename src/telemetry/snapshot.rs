@@ -105,6 +105,32 @@ pub struct UplinkStatus {
     pub acked: u64,
     /// What is wrong, if anything.
     pub problem: Option<String>,
+    /// Which of several servers has accepted us, while one has.
+    pub connected_to: Option<String>,
+    /// For how long it has.
+    pub connected_seconds: Option<f64>,
+    /// Why the last connection or attempt ended, in this run, even if all is well now.
+    pub last_error: Option<String>,
+    /// Attempts to connect in this run.
+    pub attempts: u64,
+    /// Whether a person paused it.
+    pub paused: bool,
+    /// Messages sent and not acknowledged now.
+    pub in_flight: u64,
+    /// Messages acknowledged in a second, lately.
+    pub drain_per_second: f64,
+    /// How long until nothing waits; `None` when nothing does, or when it does not become less.
+    pub drain_seconds: Option<f64>,
+    /// Messages that the server may have got twice.
+    pub possible_duplicates: u64,
+    /// Messages that the server refused for now, to be sent once more.
+    pub postponed: u64,
+    /// Messages laid aside because the server will never take them.
+    pub dead_letters: u64,
+    /// Messages that came down.
+    pub received: u64,
+    /// Messages that will not be delivered to it, by reason.
+    pub dropped: BTreeMap<String, u64>,
 }
 
 /// The journal.

@@ -7,14 +7,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
+use crate::limits::UPLINK_RETURN_AFTER;
 use crate::stream::{Route, Url};
+
+/// After so many vain returns the pauses before the next do not grow any more.
+const RETURNS_COUNTED: u32 = 6;
 
 /// Bytes both ways, in order.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -30,11 +36,13 @@ pub struct Opened {
     pub is_another: bool,
     /// As whom to log in; `None`: as the options say.
     pub login: Option<Login>,
+    /// Which server it is, as a person wrote it.
+    pub server: Arc<str>,
 }
 
 impl<S: Stream + 'static> From<S> for Opened {
     fn from(stream: S) -> Opened {
-        Opened { stream: Box::new(stream), is_another: false, login: None }
+        Opened { stream: Box::new(stream), is_another: false, login: None, server: "".into() }
     }
 }
 
@@ -61,6 +69,9 @@ pub type Credentials = Arc<dyn Fn() -> Result<Login, String> + Send + Sync>;
 /// A connection that is being opened; the error is for a person to read.
 pub type Opening = Pin<Box<dyn Future<Output = Result<Opened, String>> + Send>>;
 
+/// Ends when a server is there that is to be preferred to the one in use.
+pub type Better = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Opens connections to one server, or to several that stand in for each other.
 pub trait Connector: Send + 'static {
     /// Tries once. Dropping the future ends the attempt.
@@ -68,6 +79,12 @@ pub trait Connector: Send + 'static {
 
     /// The stream that was opened last led to no session: the server that comes next is another, if there is one.
     fn refused(&self) {}
+
+    /// The stream that was opened last led to a session: waits for a better server than that. For ever, where there
+    /// is none.
+    fn accepted(&self) -> Better {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// Opens connections over networks.
@@ -83,6 +100,11 @@ pub struct ServerConnector {
     pub note: Option<PathBuf>,
     /// Which of `urls` is next.
     pub next: Arc<AtomicUsize>,
+    /// While another than the first of `urls` is used: how often to look whether that is there again. Longer after a
+    /// return in vain.
+    pub return_after: Duration,
+    /// Returns to the first server that did not last.
+    pub vain_returns: Arc<AtomicU32>,
 }
 
 impl Connector for ServerConnector {
@@ -94,13 +116,45 @@ impl Connector for ServerConnector {
     fn refused(&self) {
         self.next.fetch_add(1, Ordering::Relaxed);
     }
+
+    fn accepted(&self) -> Better {
+        let connector = self.clone();
+        Box::pin(async move { connector.wait_for_first().await })
+    }
 }
 
 impl ServerConnector {
     /// Logs in as the options say, and notes nothing.
     #[must_use]
     pub fn new(urls: Vec<Url>, route: Route) -> ServerConnector {
-        ServerConnector { urls: urls.into(), route, credentials: None, note: None, next: Arc::default() }
+        ServerConnector {
+            urls: urls.into(),
+            route,
+            credentials: None,
+            note: None,
+            next: Arc::default(),
+            return_after: UPLINK_RETURN_AFTER,
+            vain_returns: Arc::default(),
+        }
+    }
+
+    /// Waits until the first server can be reached, if it is not the one in use; the next connection is to it.
+    async fn wait_for_first(&self) {
+        let count = self.urls.len();
+        if count < 2 || self.next.load(Ordering::Relaxed).is_multiple_of(count) {
+            self.vain_returns.store(0, Ordering::Relaxed);
+            return std::future::pending().await;
+        }
+        let vain = self.vain_returns.load(Ordering::Relaxed).min(RETURNS_COUNTED);
+        loop {
+            sleep(self.return_after.saturating_mul(1 << vain)).await;
+            let Some(first) = self.urls.first() else { continue };
+            if self.route.open(first).await.is_ok() {
+                self.next.store(0, Ordering::Relaxed);
+                self.vain_returns.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        }
     }
 
     /// The first server that can be reached, beginning with the one that was used last.
@@ -122,7 +176,8 @@ impl ServerConnector {
                 Ok(stream) => {
                     self.next.store(at, Ordering::Relaxed);
                     let is_another = self.note_server(url).await;
-                    return Ok(Opened { stream: Box::new(stream), is_another, login });
+                    let server = url.to_string().into();
+                    return Ok(Opened { stream: Box::new(stream), is_another, login, server });
                 }
                 Err(words) if self.urls.len() == 1 => failures.push(words),
                 Err(words) => failures.push(format!("{url}: {words}")),

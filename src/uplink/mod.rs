@@ -21,7 +21,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub use connector::{Connector, Credentials, Login, Opened, Opening, ServerConnector, Stream};
+pub use connector::{Better, Connector, Credentials, Login, Opened, Opening, ServerConnector, Stream};
 pub use dead_letters::{DeadLetterFile, Replayed};
 pub use shared_access::{NotBase64, SharedAccessKey, username as shared_access_username};
 
@@ -94,6 +94,7 @@ pub struct Uplink {
     /// Under this number the journal knows its backlog.
     pub consumer: ConsumerId,
     status: watch::Receiver<Status>,
+    server: watch::Receiver<Arc<str>>,
     stop: watch::Sender<bool>,
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
@@ -111,6 +112,12 @@ impl Uplink {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.status.clone()
+    }
+
+    /// The server that took us last, as a person wrote it; empty before the first.
+    #[must_use]
+    pub fn server(&self) -> Arc<str> {
+        self.server.borrow().clone()
     }
 
     /// Does what a person wants; whether it is still running.
@@ -146,6 +153,7 @@ pub async fn spawn(
     let known_boots = boots.borrow().clone();
     let forwarder = Forwarder::with_queues(clock(), &queues, options.session.clone(), renderer, known_boots);
     let (status, status_receiver) = watch::channel(Status::default());
+    let (server, server_receiver) = watch::channel(Arc::default());
     let (stop, stop_receiver) = watch::channel(false);
     let (commands, inner_commands) = mpsc::channel(COMMANDS_WAITING);
     let task = Task::new(
@@ -158,8 +166,16 @@ pub async fn spawn(
         (events, lay_aside),
         consumers,
         inner_commands,
-        status,
+        (status, server),
     );
     let task = tokio::spawn(task.run(committed, presence, boots, stop_receiver));
-    Ok(Uplink { name: options.name, consumer, status: status_receiver, stop, commands, task })
+    Ok(Uplink {
+        name: options.name,
+        consumer,
+        status: status_receiver,
+        server: server_receiver,
+        stop,
+        commands,
+        task,
+    })
 }

@@ -1,13 +1,14 @@
 //! The task of one uplink: waits for whatever happens next, tells the forwarder, carries out what it says.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::connection::{Connection, Happening};
-use super::connector::{Connector, Login, Opened, Opening};
+use super::connector::{Better, Connector, Login, Opened, Opening};
 use super::handover::Handover;
 use super::{Command, LayAside, UplinkOptions, Watch};
 use crate::bridge::{Forwarder, Input, Output, PresenceMap, Status};
@@ -15,7 +16,7 @@ use crate::broker::Relay;
 use crate::disk::{Clock, JournalClient, JournalStopped, Reply};
 use crate::durable::{Boots, ConsumerId, Sequence};
 use crate::journal::Load;
-use crate::limits::UPLINK_GOODBYE_DEADLINE;
+use crate::limits::{UPLINK_GATHER_FOR, UPLINK_GATHER_FROM, UPLINK_GOODBYE_DEADLINE};
 use crate::mqtt::{Packet, ProtocolVersion, ReasonCode};
 use crate::net::{Acceptances, Accepted, Publication, Source, Stopped};
 use crate::time::Instant;
@@ -32,6 +33,7 @@ enum Way {
 struct Greeting {
     is_another: bool,
     login: Option<Login>,
+    server: Arc<str>,
     answered: bool,
 }
 
@@ -56,8 +58,13 @@ pub(super) struct Task {
     queues: Vec<ConsumerId>,
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
+    server: watch::Sender<Arc<str>>,
     way: Way,
     greeting: Greeting,
+    /// Ends when a better server is there than the one in use.
+    better: Option<Better>,
+    /// While answers of the server are gathered.
+    gathering: Option<Pin<Box<Sleep>>>,
     outputs: Vec<Output>,
     /// What the broker did not take yet.
     publications: Vec<Publication>,
@@ -75,6 +82,8 @@ enum Wake {
     JournalHasRoom(Result<(), JournalStopped>),
     Accepted(Option<Accepted>),
     Published(Result<(), Stopped>),
+    Gathered,
+    Better,
     Presence(PresenceMap),
     Boots(Boots),
     Command(Command),
@@ -95,7 +104,7 @@ impl Task {
         (watch, lay_aside): (Watch, LayAside),
         queues: Vec<ConsumerId>,
         commands: mpsc::Receiver<Command>,
-        status: watch::Sender<Status>,
+        (status, server): (watch::Sender<Status>, watch::Sender<Arc<str>>),
     ) -> Task {
         let (source, acceptances) = broker.unzip();
         Task {
@@ -112,8 +121,11 @@ impl Task {
             queues,
             commands,
             status,
+            server,
             way: Way::Closed,
             greeting: Greeting::default(),
+            better: None,
+            gathering: None,
             outputs: Vec::new(),
             publications: Vec::new(),
             publishing: None,
@@ -143,13 +155,14 @@ impl Task {
                 Wake::Happened(happening) => self.happened(happening),
                 Wake::Journal(Ok(replies)) => replies.into_iter().for_each(|reply| self.reply(reply)),
                 Wake::JournalHasRoom(Ok(())) => self.journal.has_room(),
-                Wake::HandoverDue | Wake::Published(Ok(())) => {}
+                Wake::HandoverDue | Wake::Gathered | Wake::Published(Ok(())) => {}
                 // The gateway is going down.
                 Wake::Journal(Err(_)) | Wake::JournalHasRoom(Err(_)) | Wake::Published(Err(_)) => break,
                 Wake::Accepted(Some(Accepted { token, outcome })) => {
                     self.handle(Input::Accepted { token, outcome });
                 }
                 Wake::Accepted(None) => self.acceptances = None,
+                Wake::Better => self.handle(Input::Prefer),
                 Wake::Presence(wanted) => self.handle(Input::Presence(wanted)),
                 Wake::Boots(boots) => self.handle(Input::Clock(boots)),
                 Wake::Command(Command::Pause) => self.handle(Input::Pause),
@@ -170,7 +183,7 @@ impl Task {
         let until = self.forwarder.next_timeout().map(|at| at.since(now));
         // What the journal does not take is bounded by the window. What the broker does not take is bounded by
         // nothing, so the server is not listened to meanwhile.
-        let listen = self.publishing.is_none();
+        let listen = self.publishing.is_none() && self.gathering.is_none();
         let due = self.journal.due().map(|at| at.since(now));
         tokio::select! {
             () = sleep(until.unwrap_or(Duration::MAX)), if until.is_some() => Wake::Timeout,
@@ -182,6 +195,14 @@ impl Task {
             published = finish(&mut self.publishing) => {
                 self.publishing = None;
                 Wake::Published(published)
+            }
+            () = rest(&mut self.gathering) => {
+                self.gathering = None;
+                Wake::Gathered
+            }
+            () = prefer(&mut self.better) => {
+                self.better = None;
+                Wake::Better
             }
             Ok(()) = presence.changed() => Wake::Presence(presence.borrow_and_update().clone()),
             Ok(()) = boots.changed() => Wake::Boots(boots.borrow_and_update().clone()),
@@ -197,8 +218,8 @@ impl Task {
 
     fn opened(&mut self, opened: Result<Opened, String>) {
         match opened {
-            Ok(Opened { stream, is_another, login }) => {
-                self.greeting = Greeting { is_another, login, answered: false };
+            Ok(Opened { stream, is_another, login, server }) => {
+                self.greeting = Greeting { is_another, login, server, answered: false };
                 let connection = Connection::new(stream, self.version, self.max_incoming_packet_bytes);
                 self.way = Way::Open(Box::new(connection));
                 self.handle(Input::Opened);
@@ -227,14 +248,22 @@ impl Task {
         if matches!(self.way, Way::Open(_)) && !self.greeting.answered {
             self.connector.refused();
         }
+        self.better = None;
         self.way = Way::Closed;
     }
 
     fn happened(&mut self, happening: Happening) {
         match happening {
             Happening::Packets(packets) => {
-                self.greeting.answered |= packets.iter().any(accepts);
+                if !self.greeting.answered && packets.iter().any(accepts) {
+                    self.greeting.answered = true;
+                    self.server.send_replace(Arc::clone(&self.greeting.server));
+                    self.better = Some(self.connector.accepted());
+                }
                 self.handle(Input::Packets(packets));
+                if self.forwarder.status().in_flight >= UPLINK_GATHER_FROM {
+                    self.gathering = Some(Box::pin(sleep(UPLINK_GATHER_FOR)));
+                }
             }
             Happening::WriteBlocked => self.handle(Input::WriteBlocked),
             Happening::WriteAdvanced => self.handle(Input::WriteAdvanced),
@@ -285,6 +314,7 @@ impl Task {
                 if !self.greeting.answered {
                     self.connector.refused();
                 }
+                self.better = None;
                 if let Way::Open(mut connection) = std::mem::replace(&mut self.way, Way::Closed) {
                     connection.write_now();
                 }
@@ -355,6 +385,20 @@ async fn travel(way: &mut Way, read: bool) -> Wake {
 async fn next_acceptance(acceptances: &mut Option<Acceptances>) -> Option<Accepted> {
     match acceptances {
         Some(acceptances) => acceptances.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn rest(gathering: &mut Option<Pin<Box<Sleep>>>) {
+    match gathering {
+        Some(gathering) => gathering.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn prefer(better: &mut Option<Better>) {
+    match better {
+        Some(better) => better.await,
         None => std::future::pending().await,
     }
 }

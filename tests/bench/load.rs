@@ -250,3 +250,41 @@ pub fn queue(port: u16, messages: u64) {
     let case = Case::flat_out("queued", 1, 0, 1, messages);
     publish(&mut connect(port, "p"), 0, case, messages, &AtomicU64::new(0), || 0);
 }
+
+/// The topics of the first and the last of many messages.
+const FIRST: u64 = 1;
+const LAST: u64 = 2;
+
+/// Lets a server accept so many messages at QoS 1, the first and the last of them on topics of their own.
+pub fn fill(port: u16, messages: u64) {
+    let mut socket = connect(port, "p");
+    let mut say = |number, case: Case| {
+        publish(&mut socket, number, case, case.messages, &AtomicU64::new(0), || 0);
+    };
+    let mark = Case { in_pairs: true, ..Case::flat_out("marks", 1, 1, 1, 1) };
+    say(FIRST, mark);
+    say(0, Case::flat_out("kept", 1, 0, 1, messages - 2));
+    say(LAST, mark);
+}
+
+/// Somebody who is told of the first and of the last, and of nothing else.
+pub struct Listener {
+    first: TcpStream,
+    last: TcpStream,
+}
+
+/// Subscribes to two of those that [`fill`] publishes.
+pub fn listener(port: u16) -> Listener {
+    let marks = Case { in_pairs: true, ..Case::flat_out("listens", 0, 2, 0, 0) };
+    Listener { first: subscriber(port, FIRST, marks), last: subscriber(port, LAST, marks) }
+}
+
+impl Listener {
+    /// How long it takes from the first message to the last.
+    pub fn wait(self) -> Duration {
+        self.first.peek(&mut [0]).unwrap();
+        let start = Instant::now();
+        self.last.peek(&mut [0]).unwrap();
+        start.elapsed()
+    }
+}

@@ -17,6 +17,7 @@
 mod broker;
 mod cloud;
 mod decoding;
+mod drain;
 mod journal;
 mod load;
 #[path = "../lab/process.rs"]
@@ -42,6 +43,12 @@ fn what_it_costs() {
 #[ignore = "wants a quiet machine: cargo test --release --test bench decoding -- --ignored --nocapture"]
 fn what_decoding_costs() {
     decoding::print();
+}
+
+#[test]
+#[ignore = "wants a quiet machine: cargo test --release --test bench drains -- --ignored --nocapture"]
+fn how_fast_a_backlog_drains() {
+    drain::print();
 }
 
 #[test]

@@ -68,7 +68,12 @@ fn describe_sensor(name: &str, sensor: &SensorStatus) -> String {
 }
 
 fn describe_uplink(name: &str, uplink: &UplinkStatus) -> String {
-    let state = if uplink.connected { "connected to" } else { "not connected to" };
+    let server = uplink.connected_to.as_ref().filter(|server| !server.is_empty()).unwrap_or(&uplink.server);
+    let state = match uplink.connected_seconds {
+        Some(seconds) => format!("connected to {server} for {}", span(seconds)),
+        None if uplink.connected => format!("connected to {server}"),
+        None => format!("not connected to {server}"),
+    };
     let backlog = match uplink.backlog_messages {
         0 => "nothing waits".to_owned(),
         messages => format!(
@@ -77,8 +82,24 @@ fn describe_uplink(name: &str, uplink: &UplinkStatus) -> String {
             span(uplink.backlog_oldest_seconds)
         ),
     };
-    let problem = uplink.problem.as_ref().map(|problem| format!("; {problem}")).unwrap_or_default();
-    format!("uplink   {name}: {state} {}, {} acknowledged, {backlog}{problem}", uplink.server, uplink.acked)
+    let pace = match uplink.drain_seconds {
+        Some(seconds) => format!(", {:.0}/s, nothing waits in {}", uplink.drain_per_second, span(seconds)),
+        None => String::new(),
+    };
+    let counts = [
+        (uplink.possible_duplicates, "perhaps twice"),
+        (uplink.dead_letters, "dead letters"),
+        (uplink.dropped.values().sum(), "dropped"),
+    ];
+    let counts: String = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!(", {count} {what}"))
+        .collect();
+    let error = uplink.problem.as_ref().map(|problem| format!("; {problem}")).unwrap_or_default();
+    let before = uplink.last_error.as_ref().filter(|_| uplink.connected);
+    let before = before.map(|error| format!("; before that: {error}")).unwrap_or_default();
+    format!("uplink   {name}: {state}, {} acknowledged{counts}, {backlog}{pace}{error}{before}", uplink.acked)
 }
 
 /// A duration as people say it.

@@ -1,0 +1,132 @@
+//! A backlog that drains to a local mosquitto: the gateway, which keeps it on disk, beside a mosquitto bridge, which
+//! keeps it in memory, in the same run.
+//!
+//! While nothing listens upstream, the messages are published at QoS 1 and acknowledged. Then the server starts; what
+//! is measured is the time from the first to the last message there. `TIDEGATE_BENCH_BINARY` says another gateway.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::load;
+use crate::process::Process;
+use crate::rig::{free_port, has, wait_for};
+use crate::usage;
+
+const MESSAGES: u64 = 200_000;
+/// What the gateway may take of memory, at its most.
+const MEMORY_KIB: u64 = 32 * 1024;
+
+/// What one contender did.
+#[derive(Debug)]
+struct Drained {
+    per_second: f64,
+    most_kib: u64,
+}
+
+/// Prints both figures, and judges them.
+pub fn print() {
+    if !has("mosquitto") || !has("setpriv") {
+        return;
+    }
+    println!("\n{MESSAGES} messages of 64 B, kept while the server is away, at QoS 1 to a local mosquitto");
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        theirs.push(measure("mosquitto's bridge, in memory", bridge));
+        ours.push(measure("tidegate, durable", gateway));
+    }
+    measure("tidegate, durable, no message_id", |folder, server| {
+        gateway_with(folder, server, "message_id = \"off\"\n")
+    });
+    let best = |all: &[Drained]| all.iter().map(|drained| drained.per_second).fold(0.0, f64::max);
+    let (best_of_ours, best_of_theirs) = (best(&ours), best(&theirs));
+    println!("best of three: tidegate {best_of_ours:.0}/s, mosquitto's bridge {best_of_theirs:.0}/s");
+    let most = ours.iter().map(|drained| drained.most_kib).max().unwrap_or_default();
+    assert!(most <= MEMORY_KIB, "{most} KiB at most, filling included");
+    assert!(best_of_ours >= best_of_theirs, "a mosquitto bridge is faster");
+}
+
+fn measure(name: &str, start: impl FnOnce(&Path, u16) -> (Process, u16)) -> Drained {
+    let folder = tempfile::tempdir().unwrap();
+    let server_port = free_port();
+    let (contender, port) = start(folder.path(), server_port);
+    listens(port);
+    load::fill(port, MESSAGES);
+    let (filled_kib, most_filled_kib) = usage::memory_kib(contender.id());
+    // It must not come before the subscriber.
+    signal(&contender, "STOP");
+    let server = server(folder.path(), server_port);
+    listens(server_port);
+    let subscriber = load::listener(server_port);
+    let (before, before_server) = (usage::cpu(contender.id()), usage::cpu(server.id()));
+    signal(&contender, "CONT");
+    let took = subscriber.wait();
+    let cpu = usage::cpu(contender.id()) - before;
+    let server_cpu = usage::cpu(server.id()) - before_server;
+    let (_, most_kib) = usage::memory_kib(contender.id());
+    let per_second = MESSAGES as f64 / took.as_secs_f64();
+    println!(
+        "{name:<34} {per_second:8.0}/s   {:5.2} us CPU each (the server {:5.2})   KiB: {filled_kib} filled, {most_filled_kib} at most until then, {most_kib} at most",
+        cpu.as_secs_f64() * 1e6 / MESSAGES as f64,
+        server_cpu.as_secs_f64() * 1e6 / MESSAGES as f64,
+    );
+    Drained { per_second, most_kib }
+}
+
+fn listens(port: u16) {
+    wait_for("a server to listen", Duration::from_secs(10), || {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
+    });
+}
+
+fn signal(process: &Process, name: &str) {
+    let id = process.id().to_string();
+    assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+}
+
+fn gateway(folder: &Path, server: u16) -> (Process, u16) {
+    gateway_with(folder, server, "")
+}
+
+fn gateway_with(folder: &Path, server: u16, more: &str) -> (Process, u16) {
+    let port = free_port();
+    let text = format!(
+        "[gateway]\nid = \"bench\"\ndata_dir = \"{}\"\n[[listener]]\naddress = \"127.0.0.1:{port}\"\n\
+         [uplink.cloud]\nurl = \"mqtt://127.0.0.1:{server}\"\nforward = [\"#\"]\n{more}",
+        folder.join("data").display()
+    );
+    let configuration = folder.join("tidegate.toml");
+    fs::write(&configuration, text).unwrap();
+    let binary = std::env::var("TIDEGATE_BENCH_BINARY");
+    let binary = binary.unwrap_or_else(|_| env!("CARGO_BIN_EXE_tidegate").to_owned());
+    let command = [&binary, "run", "--config", configuration.to_str().unwrap()];
+    (Process::start("tidegate", &command, folder), port)
+}
+
+fn bridge(folder: &Path, server: u16) -> (Process, u16) {
+    let mut text = String::new();
+    let port = free_port();
+    write!(
+        text,
+        "listener {port}\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n\
+         connection cloud\naddress 127.0.0.1:{server}\ntopic # out 1\ncleansession false\n\
+         restart_timeout 1\nnotifications false\n"
+    )
+    .unwrap();
+    mosquitto(folder, "bridge", &text, port)
+}
+
+fn server(folder: &Path, port: u16) -> Process {
+    let text =
+        format!("listener {port}\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n");
+    mosquitto(folder, "server", &text, port).0
+}
+
+fn mosquitto(folder: &Path, name: &str, text: &str, port: u16) -> (Process, u16) {
+    let configuration = folder.join(format!("{name}.conf"));
+    fs::write(&configuration, text).unwrap();
+    (Process::start(name, &["mosquitto", "-c", configuration.to_str().unwrap()], folder), port)
+}
