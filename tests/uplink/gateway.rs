@@ -16,7 +16,7 @@ use tidegate::mqtt::{QoS, TopicName};
 use tidegate::reading::{Reading, Render};
 use tidegate::stream::{Route, Url};
 use tidegate::time::{Instant, Moment};
-use tidegate::uplink::{ServerConnector, Surroundings, Uplink, UplinkOptions, spawn};
+use tidegate::uplink::{Connector, ServerConnector, Surroundings, Uplink, UplinkOptions, spawn};
 use tokio::sync::watch;
 
 pub const CONSUMER: ConsumerId = ConsumerId(1);
@@ -45,6 +45,24 @@ fn clock() -> Clock {
 
 impl Gateway {
     pub async fn start(folder: &Path, port: u16, change: impl FnOnce(&mut Options)) -> Gateway {
+        Gateway::of_several(folder, &[port], change).await
+    }
+
+    /// With several servers that stand in for each other, each on a port of its own.
+    pub async fn of_several(folder: &Path, ports: &[u16], change: impl FnOnce(&mut Options)) -> Gateway {
+        let url = |port| Url::parse(&format!("mqtt://127.0.0.1:{port}")).unwrap();
+        let mut connector = ServerConnector::new(ports.iter().map(url).collect(), Route::default());
+        connector.return_after = Duration::from_millis(200);
+        connector.note = Some(folder.join("cloud.server"));
+        Gateway::over(folder, connector, change).await
+    }
+
+    /// Over connections of any kind.
+    pub async fn over(
+        folder: &Path,
+        connector: impl Connector,
+        change: impl FnOnce(&mut Options),
+    ) -> Gateway {
         let options = journal::Options::new(256 << 20, rand());
         let (journal, recovery) = Journal::open(FileDisk::open(folder).unwrap(), options, clock()()).unwrap();
         let journal = start(journal, clock(), Box::new(|alarm| panic!("{alarm}"))).unwrap().handle;
@@ -63,8 +81,6 @@ impl Gateway {
         session.backoff_max = Duration::from_secs(1);
         change(&mut session);
         let options = UplinkOptions { name: "cloud".into(), session };
-        let url = Url::parse(&format!("mqtt://127.0.0.1:{port}")).unwrap();
-        let connector = ServerConnector::new(vec![url], Route::default());
         let (presence, presence_receiver) = watch::channel(PresenceMap::default());
         let (boots, boots_receiver) = watch::channel(Boots::default());
         let surroundings = Surroundings {
@@ -121,6 +137,17 @@ impl Gateway {
         let waiting = tokio::time::timeout(Duration::from_secs(60), watch.wait_for(good));
         let Ok(status) = waiting.await else { panic!("stuck: {:?}", self.uplink.status()) };
         status.unwrap().clone()
+    }
+
+    /// Until the server on this port has taken it.
+    pub async fn until_at(&self, port: u16) {
+        for _ in 0..600 {
+            if self.uplink.server().ends_with(&format!(":{port}")) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("it stays with {}: {:?}", self.uplink.server(), self.uplink.status());
     }
 
     /// Ends it in good order.

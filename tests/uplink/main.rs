@@ -6,16 +6,31 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::as_conversions,
     missing_docs,
     unreachable_pub,
     reason = "a test fails by panicking"
 )]
 
+#[path = "../simulation/crash_disk.rs"]
+mod crash_disk;
 mod gateway;
 mod hostile;
+mod hour;
 mod mosquitto;
+mod nats;
 mod observer;
+#[path = "../lab/process.rs"]
+#[allow(dead_code, reason = "made for the lab")]
+mod process;
+mod rabbitmq;
+#[path = "../lab/rig.rs"]
+#[allow(dead_code, reason = "made for the lab")]
+mod rig;
 mod sink;
+mod soak;
+mod trouble;
 
 use gateway::Gateway;
 use mosquitto::Mosquitto;
@@ -74,6 +89,56 @@ async fn a_server_that_is_restarted_while_a_backlog_drains_gets_all_of_it() {
         assert!(u64::try_from(double).unwrap() <= status.possible_duplicates, "{double}, {status:?}");
         gateway.stop().await;
     }
+}
+
+/// The node that we are connected to dies in the middle of it; nobody tells us where the others are but the list.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_three_that_loses_a_node_while_a_backlog_drains_loses_nothing() {
+    let test = "cluster of RabbitMQ";
+    let Some(mut cluster) = rabbitmq::Cluster::start(test) else { return };
+    if !Observer::subscribe(test, "observer", cluster.ports[1]).await {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let change = speaking(ProtocolVersion::V3_1_1);
+    let mut gateway = Gateway::of_several(folder.path(), &cluster.ports, change).await;
+    gateway.keep(5000, QoS::AtLeastOnce).await;
+    gateway.until(|status| status.acknowledged > 500).await;
+    gateway.until_at(cluster.ports[0]).await;
+    cluster.kill(0);
+    gateway.keep(100, QoS::AtLeastOnce).await;
+    let status = gateway.until(|status| status.acknowledged == 5100).await;
+    gateway.until_at(cluster.ports[1]).await;
+    let seen = Observer::start("observer", cluster.ports[2]).until(5100).await;
+    let double = u64::try_from(seen.len() - 5100).unwrap();
+    assert!(double <= status.possible_duplicates, "{double} came twice, {status:?}");
+    // The first of the list is preferred, once it is there again.
+    cluster.start_again(0);
+    gateway.until_at(cluster.ports[0]).await;
+    gateway.keep(100, QoS::AtLeastOnce).await;
+    gateway.until(|status| status.acknowledged == 5200).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nats_with_jetstream_that_is_killed_while_a_backlog_drains_gets_all_of_it() {
+    let test = "nats-server";
+    let Some(mut nats) = nats::Nats::start(test) else { return };
+    if !Observer::subscribe(test, "observer", nats.port).await {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut gateway = Gateway::start(folder.path(), nats.port, speaking(ProtocolVersion::V3_1_1)).await;
+    gateway.keep(5000, QoS::AtLeastOnce).await;
+    gateway.until(|status| status.acknowledged > 500).await;
+    nats.kill();
+    gateway.keep(100, QoS::AtLeastOnce).await;
+    nats.up();
+    let status = gateway.until(|status| status.acknowledged == 5100).await;
+    let seen = Observer::start("observer", nats.port).until(5100).await;
+    let double = u64::try_from(seen.len() - 5100).unwrap();
+    assert!(double <= status.possible_duplicates, "{double} came twice, {status:?}");
+    gateway.stop().await;
 }
 
 /// How fast a backlog drains: `cargo test --release --test uplink -- --ignored --nocapture`.
