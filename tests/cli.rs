@@ -8,7 +8,8 @@
 )]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -166,6 +167,47 @@ fn check_online_tells_a_port_and_a_server_that_are_not_there() {
         problems.as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap()).collect();
     assert_eq!(keys, ["sensor.x.serial", "uplink.u.url"], "{problems:#}");
     assert!(problems[1]["message"].as_str().unwrap().contains("cannot be reached"));
+}
+
+#[test]
+fn check_online_tries_ports_of_the_network_and_adapters_and_sends_nothing_to_their_lines() {
+    let converter = TcpListener::bind("127.0.0.1:0").unwrap();
+    let telnet = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (raw, polite) = (converter.local_addr().unwrap(), telnet.local_addr().unwrap());
+    // Whoever agrees to RFC 2217, and then somebody who only passes bytes on and says something else.
+    let other_end = std::thread::spawn(move || {
+        let answer = |answer: &[u8]| {
+            let (mut stream, _) = telnet.accept().unwrap();
+            let mut offered = [0; 3];
+            stream.read_exact(&mut offered).unwrap();
+            stream.write_all(answer).unwrap();
+            let mut more = Vec::new();
+            let _ = stream.read_to_end(&mut more);
+            assert_eq!((offered, more.len()), ([255, 251, 44], 0));
+        };
+        answer(&[255, 253, 44]);
+        answer(b"hello");
+    });
+    let (_folder, path) = configuration(&format!(
+        "[gateway]\ndata_dir = \"data\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [sensor.raw]\nserial = \"tcp://{raw}\"\nprofile = \"json-lines\"\n\
+         [sensor.good]\nserial = \"rfc2217://{polite}\"\nprofile = \"json-lines\"\n\
+         [sensor.bad]\nserial = \"rfc2217://localhost:{}\"\nprofile = \"json-lines\"\n\
+         [sensor.gone]\nmodbus = \"rtu+tcp://127.0.0.1:1\"\nprofile = \"xy-md02\"\n\
+         [sensor.usb]\nserial = \"usb:dead:beef\"\nprofile = \"json-lines\"\n",
+        polite.port()
+    ));
+    let output = tidegate(&["check", "--online", "--json", "--config", &path]);
+    let problems: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told = |key: &str, words: &str| {
+        let problem = problems.as_array().unwrap().iter().find(|one| one["key"] == key);
+        assert!(problem.is_some_and(|one| one["message"].as_str().unwrap().contains(words)), "{problems:#}");
+    };
+    told("sensor.bad.serial", "does not answer as RFC 2217 has it");
+    told("sensor.gone.modbus", "nothing listens there");
+    told("sensor.usb.serial", "is not plugged in; `tidegate scan`");
+    assert_eq!(problems.as_array().unwrap().len(), 3, "{problems:#}");
+    other_end.join().unwrap();
 }
 
 #[test]

@@ -209,6 +209,46 @@ async fn several_sensors_of_one_port_each_hear_what_is_theirs() {
     assert_eq!(served.counters[1].now().readings, 0);
 }
 
+/// The answer of a water meter with fixed data: its number, and litres.
+fn m_bus_answer(address: u8, number: [u8; 4], litres_bcd: u8) -> Vec<u8> {
+    let mut content = vec![0x08, address, 0x73];
+    content.extend(number);
+    content.extend([1, 0, 0xE9, 0x7E, litres_bcd, 0, 0, 0, 0, 0, 0, 0]);
+    let sum = content.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    [&[0x68, 19, 19, 0x68][..], &content, &[sum, 0x16]].concat()
+}
+
+#[tokio::test]
+async fn meters_of_one_m_bus_are_selected_and_asked_one_after_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pty, port) = plugged_in(folder.path());
+    let meter = |name, meter: &str| Wanted {
+        options: Options { meter: Some(meter.to_owned()), interval_ms: Some(3000), ..Options::default() },
+        ..wanted(name, "m-bus")
+    };
+    let mut served = Served::new(&port, vec![meter("by-address", "5"), meter("by-number", "87654321")]);
+    let mut asked = Vec::new();
+    let mut hear = async |expected: &[u8]| {
+        while asked.len() < expected.len() {
+            pty.read(&mut asked).await.unwrap();
+        }
+        assert_eq!(asked, expected, "nobody else is asked meanwhile");
+        asked.clear();
+    };
+    hear(&hex("10 5B 05 60 16").unwrap()).await;
+    // The line's other meter is heard, too; its number is not the one that is meant.
+    pty.write_all(&m_bus_answer(5, [0x78, 0x56, 0x34, 0x12], 0x17)).await.unwrap();
+    hear(&hex("68 0B 0B 68 53 FD 52 21 43 65 87 FF FF FF FF EE 16").unwrap()).await;
+    pty.write_all(&[0xE5]).await.unwrap();
+    hear(&hex("10 7B FD 78 16").unwrap()).await;
+    pty.write_all(&m_bus_answer(9, [0x21, 0x43, 0x65, 0x87], 0x18)).await.unwrap();
+    let state = served.next("by-address/state").await;
+    assert_eq!((&state["meter_id"], &state["volume_m3"]), (&json!("12345678"), &json!(0.017)));
+    let state = served.next("by-number/state").await;
+    assert_eq!((&state["meter_id"], &state["volume_m3"]), (&json!("87654321"), &json!(0.018)));
+    assert_eq!((served.counters[0].now().readings, served.counters[1].now().readings), (1, 1));
+}
+
 #[tokio::test]
 async fn a_port_over_tcp_is_opened_again_when_its_other_end_returns() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -312,10 +352,15 @@ async fn be_ten_devices(seconds: u64) {
     let mut devices = Vec::new();
     for index in 0..9 {
         // Once a second as the maker has it, ten times a second as a sketch does.
-        let (kind, every) = match index % 4 {
+        let (kind, every) = match index {
             0 => (Kind::Sds011, 1000),
             1 => (Kind::Pms5003, 800),
             2 => (Kind::MhZ19, 500),
+            3 => (Kind::Nmea, 200),
+            4 => (Kind::VeDirect, 1000),
+            5 => (Kind::DsmrP1, 1000),
+            6 => (Kind::Sml, 1000),
+            7 => (Kind::Linky, 1500),
             _ => (Kind::JsonLines, 100),
         };
         let options = Options { interval_ms: kind.request().map(|_| 1000), ..Options::default() };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::fs::{Access, access};
 
 use super::mqtt::{Happened, Link, Target};
+use crate::adapter::serial::reach;
 use crate::config::{Config, Listener, Loaded, Place, Problem, Secret, SecretError, Sensor, Source, Uplink};
 use crate::mqtt::ProtocolVersion;
 use crate::net::ListenAddress;
@@ -22,15 +23,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Everything that does not work now.
 pub(super) fn check(loaded: &Loaded) -> anyhow::Result<Vec<Problem>> {
     let Config { gateway, listeners, sensors, uplinks, .. } = &loaded.config;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut problems = Vec::new();
     problems.extend(check_folder(loaded, &gateway.data_dir));
     for (at, listener) in listeners.iter().enumerate() {
         problems.extend(check_listener(loaded, at + 1, listener));
     }
     for sensor in sensors {
-        problems.extend(check_port(loaded, sensor));
+        problems.extend(check_port(loaded, sensor, &runtime));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for uplink in uplinks {
         problems.extend(check_uplink(loaded, uplink, &runtime));
     }
@@ -80,19 +81,26 @@ fn check_socket_folder(key: String, place: Place, path: &Path) -> Option<Problem
     Some(Problem::error(key, place, message).help("a service has its own folder in /run: RuntimeDirectory="))
 }
 
-fn check_port(loaded: &Loaded, sensor: &Sensor) -> Option<Problem> {
+fn check_port(loaded: &Loaded, sensor: &Sensor, runtime: &tokio::runtime::Runtime) -> Option<Problem> {
     let (key, port) = match &sensor.source {
         Source::Serial { port, .. } => (format!("sensor.{}.serial", sensor.name), port),
         Source::Modbus { port, .. } => (format!("sensor.{}.modbus", sensor.name), port),
         Source::Ble { .. } => return None,
     };
-    let path = port.path()?;
     let place = loaded.place(&key);
-    let Ok(found) = std::fs::metadata(path) else {
+    let path = match port.device_file() {
+        Ok(Some(path)) => path,
+        Ok(None) => {
+            let message = runtime.block_on(reach(port)).err()?;
+            return Some(Problem::error(key, place, message));
+        }
+        Err(message) => return Some(Problem::error(key, place, message)),
+    };
+    let Ok(found) = std::fs::metadata(&path) else {
         let message = format!("{} is not there", path.display());
         return Some(Problem::error(key, place, message).help("`tidegate scan` shows the ports that are"));
     };
-    let error = access(path, Access::READ_OK | Access::WRITE_OK).err()?;
+    let error = access(&path, Access::READ_OK | Access::WRITE_OK).err()?;
     let message = format!("{} cannot be opened: {error}", path.display());
     let group = group_name(found.gid());
     Some(

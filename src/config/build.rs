@@ -160,7 +160,8 @@ fn journal(section: &Section<'_>) -> Journal {
 
 fn sensor(section: &Section<'_>, folder: &Folder) -> Option<Sensor> {
     let source = if let Some(port) = section.port("serial", folder.path()) {
-        Source::Serial { port, line: line(section) }
+        let secret = |key| section.text(key).map(|text| folder.secret(text));
+        Source::Serial { port, line: line(section), keys: [secret("key"), secret("authentication_key")] }
     } else if let Some(port) = section.port("modbus", folder.path()) {
         Source::Modbus { port, line: line(section), unit: section.number("unit") }
     } else {
@@ -204,5 +205,9 @@ pub(super) fn options(section: &Section<'_>) -> Options {
         pattern: section.text("pattern").map(str::to_owned),
         eep: section.node("eep").map(|_| section.map("eep").into_iter().collect()),
         interval_ms: section.number("interval_ms"),
+        meter: section.text("meter").map(str::to_owned),
+        // Secrets are read when the sensor starts.
+        key: None,
+        authentication_key: None,
     }
 }

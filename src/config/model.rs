@@ -113,6 +113,8 @@ pub enum Source {
         port: PortAddress,
         /// How it is opened.
         line: LineOptions,
+        /// What it encrypts its frames with: the key, and the one that proves them.
+        keys: [Option<Secret>; 2],
     },
     /// A place on a Modbus line.
     Modbus {

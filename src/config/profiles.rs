@@ -29,6 +29,7 @@ impl Profiles {
         match self.0.profile(name) {
             Ok(profile) => {
                 problems.extend(self.check_way(sensor, &profile));
+                problems.extend(check_key(sensor, &profile));
                 if let Err(error) = profile.with_options(&build::options(sensor)) {
                     problems.push(wrong(error.key, sensor.place_of(error.key), error.message));
                 }
@@ -69,5 +70,21 @@ impl Profiles {
 
     pub(super) fn advice(&self) -> String {
         format!("known are {}", self.0.names().collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// A key opens what is encrypted: not every serial device has that.
+fn check_key(sensor: &Section<'_>, profile: &Profile) -> Option<Problem> {
+    sensor.node("serial")?;
+    let wrong = |key: &str, message| Problem::error(sensor.path_of(key), sensor.place_of(key), message);
+    match (sensor.node("key"), sensor.node("authentication_key")) {
+        (Some(_), _) if !profile.takes_key() => {
+            Some(wrong("key", format!("a {} sends nothing that is encrypted", profile.id)))
+        }
+        (None, Some(_)) => {
+            let problem = wrong("authentication_key", "it is of no use without `key`".to_owned());
+            Some(problem.help("key = \"file:meter.key\""))
+        }
+        _ => None,
     }
 }

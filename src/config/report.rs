@@ -256,7 +256,7 @@ impl std::error::Error for Problems {}
 /// What looks like a secret: the rest of the line after `password =`, and hexadecimal that is given to `key`.
 static SECRET: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let password = r#"\bpassword["']?\s*=\s*["']?(?P<password>[^\n]+)"#;
-    let key = r#"\bkey["']?\s*=\s*["']{0,3}(?P<key>[0-9A-Fa-f]{8,})"#;
+    let key = r#"\b(?:authentication_)?key["']?\s*=\s*["']{0,3}(?P<key>[0-9A-Fa-f]{8,})"#;
     Regex::new(&format!("{password}|{key}")).ok()
 });
 
@@ -280,10 +280,10 @@ mod tests {
 
     #[test]
     fn secrets_are_blotted_out_and_names_of_secrets_are_not() {
-        let text = "password = \"hünter2\"\nkey = 'file:a.key'\nx = { password = p4ss, key = \"00112233445566778899aabbccddeeff\" }\n";
+        let text = "password = \"hünter2\"\nkey = 'file:a.key'\nauthentication_key = \"aabbccdd11223344\"\nx = { password = p4ss, key = \"00112233445566778899aabbccddeeff\" }\n";
         let blotted = blot_secrets(text);
         assert_eq!(blotted.len(), text.len());
-        for secret in ["nter2", "p4ss", "00112233"] {
+        for secret in ["nter2", "p4ss", "00112233", "aabbccdd"] {
             assert!(!blotted.contains(secret), "{blotted}");
         }
         assert!(blotted.contains("file:a.key"));

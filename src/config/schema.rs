@@ -303,7 +303,13 @@ static SENSOR: Table = table(&[
         "key",
         Kind::Text(&kind::SECRET),
         "",
-        "What its advertisements are encrypted with: 32 hexadecimal digits, or where they are.",
+        "What its advertisements, or the telegrams of its port P1, are encrypted with: 32 hexadecimal digits, or where they are.",
+    ),
+    key(
+        "authentication_key",
+        Kind::Text(&kind::SECRET),
+        "that of Luxembourg's meters",
+        "The other key of a meter whose port P1 is encrypted, where it has one of its own.",
     ),
     key(
         "profile",
@@ -337,6 +343,12 @@ static SENSOR: Table = table(&[
         Kind::Map(&kind::TEXT),
         "",
         "For `enocean-esp3`: from a sender's eight hexadecimal digits to its equipment profile, `A5-02-05`.",
+    ),
+    key(
+        "meter",
+        Kind::Text(&kind::TEXT),
+        "the one that answers",
+        "For `m-bus`: the meter's address, `\"1\"` to `\"250\"`, or its number of eight digits, F for any digit.",
     ),
     key("pattern", Kind::Text(&kind::PATTERN), "", "For `regex`: a group of each measurement's name."),
 ]);

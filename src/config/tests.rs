@@ -71,7 +71,11 @@ fn sensors_and_uplinks_keep_the_order_of_the_file() {
     assert_eq!(names, ["z", "air"]);
     assert_eq!(
         config.sensors[0].source,
-        Source::Serial { port: PathBuf::from("/dev/zero").into(), line: LineOptions::default() }
+        Source::Serial {
+            port: PathBuf::from("/dev/zero").into(),
+            line: LineOptions::default(),
+            keys: [None, None]
+        }
     );
     assert_eq!(
         (config.sensors[0].options.baud, config.sensors[0].options.format.as_deref()),

@@ -14,7 +14,8 @@ use super::modbus::Request;
 use super::number::NumberType;
 use super::problem::{Problem, ProblemKind};
 use super::protocol::Protocol;
-use super::stuffing::Stuffing;
+use super::secret::MeterKeys;
+use super::stuffing::{self, Stuffing};
 use crate::limits;
 
 /// How the frames of a device are recognised.
@@ -32,7 +33,9 @@ pub(super) struct Framing {
     pub(super) restart: bool,
     /// Knows better than all the others how its frames are recognised.
     pub(super) protocol: Option<Protocol>,
-    /// How the closing byte is kept out of a line; its bytes are those without the stuffing and the end.
+    /// What opens frames that are encrypted.
+    pub(super) keys: Option<MeterKeys>,
+    /// How the closing bytes are kept out of a frame; its bytes are those without the stuffing and the marks.
     pub(super) stuffing: Option<Stuffing>,
     /// The fewest bytes that a frame has.
     pub(super) shortest: usize,
@@ -256,6 +259,7 @@ impl Framing {
             trailer: 0,
             restart: false,
             protocol: Some(protocol),
+            keys: None,
             stuffing: None,
             shortest: 1,
             longest: limits::FRAME_BYTES,
@@ -267,7 +271,7 @@ impl Framing {
     /// Judges the bytes at hand, which are not empty.
     fn inspect(&self, pending: &[u8], asked: Option<&Request>, candidate: &mut Candidate) -> Verdict {
         if let Some(protocol) = self.protocol {
-            return protocol.inspect(pending, asked, &mut candidate.plain);
+            return protocol.inspect(pending, asked, self.keys.as_ref(), &mut candidate.plain);
         }
         match self.garbage(pending) {
             0 => {}
@@ -350,7 +354,11 @@ impl Framing {
     /// The length of a frame that its closing bytes end.
     fn until_end(&self, pending: &[u8], searched: &mut usize) -> Result<usize, Verdict> {
         let from = (*searched).max(self.start.len());
-        let length = find(pending, &self.end, from).map(|at| at + self.end.len() + self.trailer);
+        let end = match self.stuffing {
+            Some(Stuffing::Dle) => stuffing::end_of_dle(pending)?,
+            _ => find(pending, &self.end, from),
+        };
+        let length = end.map(|at| at + self.end.len() + self.trailer);
         match length {
             Some(length) if length <= self.longest => Ok(length),
             None if pending.len() < self.longest => {
@@ -386,7 +394,8 @@ impl Framing {
         };
         let frame = match self.stuffing {
             Some(stuffing) => {
-                stuffing.remove(content, plain)?;
+                stuffing.remove(content.get(self.start.len()..).unwrap_or_default(), plain)?;
+                plain.extend_from_slice(whole.get(before_trailer.len()..).unwrap_or_default());
                 plain.as_slice()
             }
             None => whole,

@@ -19,6 +19,7 @@ mod poll;
 mod problem;
 mod profile;
 mod protocol;
+mod secret;
 mod sign_on;
 mod stuffing;
 #[cfg(test)]
@@ -34,4 +35,5 @@ pub use profile::{
     Capture, Library, LibraryError, Modbus, ModbusRead, Options, OptionsError, Parity, Poll, Profile,
     ProfileError, SerialFormat, SerialSettings, hex, nearest,
 };
+pub use secret::MeterKey;
 pub use sign_on::{GoOn, SignOn};

@@ -1,6 +1,11 @@
 //! Byte stuffing: how frames of any bytes are kept free of the one that ends them.
 
+use super::framer::Verdict;
 use super::problem::{Problem, ProblemKind};
+
+const STX: u8 = 0x02;
+const ETX: u8 = 0x03;
+const DLE: u8 = 0x10;
 
 /// A way of stuffing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,11 +16,13 @@ pub(super) enum Stuffing {
     Slip,
     /// As in HDLC over a byte stream (RFC 1662, 4.2): 7E opens and ends a frame, 7D escapes, the next byte xor 20.
     Hdlc,
+    /// Data link escape (ISO 1745, 10): DLE STX opens a frame, DLE ETX ends it, a DLE inside is doubled.
+    Dle,
 }
 
 impl Stuffing {
     /// The names a profile may use.
-    pub(super) const NAMES: [&'static str; 3] = ["cobs", "slip", "hdlc"];
+    pub(super) const NAMES: [&'static str; 4] = ["cobs", "slip", "hdlc", "dle"];
 
     /// The way of that name.
     pub(super) fn parse(name: &str) -> Option<Stuffing> {
@@ -23,26 +30,37 @@ impl Stuffing {
             "cobs" => Some(Stuffing::Cobs),
             "slip" => Some(Stuffing::Slip),
             "hdlc" => Some(Stuffing::Hdlc),
+            "dle" => Some(Stuffing::Dle),
             _ => None,
         }
     }
 
-    /// The byte that ends a frame.
-    pub(super) const fn end(self) -> u8 {
+    /// The bytes that open a frame; empty: it begins where the last one ended.
+    pub(super) const fn start(self) -> &'static [u8] {
         match self {
-            Stuffing::Cobs => 0x00,
-            Stuffing::Slip => 0xC0,
-            Stuffing::Hdlc => 0x7E,
+            Stuffing::Cobs | Stuffing::Slip | Stuffing::Hdlc => &[],
+            Stuffing::Dle => &[DLE, STX],
         }
     }
 
-    /// Puts what was stuffed, without its end, into `plain`.
+    /// The bytes that end a frame.
+    pub(super) const fn end(self) -> &'static [u8] {
+        match self {
+            Stuffing::Cobs => &[0x00],
+            Stuffing::Slip => &[0xC0],
+            Stuffing::Hdlc => &[0x7E],
+            Stuffing::Dle => &[DLE, ETX],
+        }
+    }
+
+    /// Puts what was stuffed, without its marks, into `plain`.
     pub(super) fn remove(self, stuffed: &[u8], plain: &mut Vec<u8>) -> Result<(), Problem> {
         plain.clear();
         let whole = match self {
             Stuffing::Cobs => remove_cobs(stuffed, plain),
             Stuffing::Slip => remove_slip(stuffed, plain),
             Stuffing::Hdlc => remove_hdlc(stuffed, plain),
+            Stuffing::Dle => remove_dle(stuffed, plain),
         };
         whole.ok_or_else(|| Problem::new(ProblemKind::Syntax, "the frame's byte stuffing is broken"))
     }
@@ -85,6 +103,35 @@ fn remove_hdlc(stuffed: &[u8], plain: &mut Vec<u8>) -> Option<()> {
         plain.push(if *byte == 0x7D { bytes.next()? ^ 0x20 } else { *byte });
     }
     Some(())
+}
+
+fn remove_dle(stuffed: &[u8], plain: &mut Vec<u8>) -> Option<()> {
+    let mut bytes = stuffed.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte == DLE && bytes.next() != Some(&DLE) {
+            return None;
+        }
+        plain.push(*byte);
+    }
+    Some(())
+}
+
+/// Where the end of the frame at the front stands; a DLE that is neither doubled nor the end belongs to no frame.
+pub(super) fn end_of_dle(pending: &[u8]) -> Result<Option<usize>, Verdict> {
+    let mut at = 2;
+    while let Some(byte) = pending.get(at) {
+        match (byte, pending.get(at + 1)) {
+            (&DLE, Some(&DLE)) => at += 2,
+            (&DLE, Some(&ETX)) => return Ok(Some(at)),
+            (&DLE, Some(_)) => {
+                let detail = "a frame was cut short, or a DLE in it is not doubled";
+                return Err(Verdict::Broken(1, Problem::new(ProblemKind::Truncated, detail)));
+            }
+            (&DLE, None) => break,
+            _ => at += 1,
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

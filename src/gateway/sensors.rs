@@ -11,8 +11,8 @@ use crate::adapter::serial::{self, PortAddress, SerialSensor, SetCommand};
 use crate::adapter::{Counters, Sink};
 use crate::clock::Clock;
 use crate::config::{self, Secret, Source};
-use crate::device::Library;
 use crate::device::ble::{Address, Key};
+use crate::device::{Library, MeterKey, Options};
 use crate::net::{Entrance, Stopped};
 use crate::reading::SensorName;
 use crate::route::SensorTopics;
@@ -207,7 +207,7 @@ impl<'a> Sources<'a> {
 
     fn sensor(&self, settings: &config::Sensor) -> Result<SerialSensor, String> {
         let (port, line, unit) = match &settings.source {
-            Source::Serial { port, line } => (port, line, None),
+            Source::Serial { port, line, .. } => (port, line, None),
             Source::Modbus { port, line, unit } => (port, line, *unit),
             Source::Ble { .. } => return Err("it is not on a port".to_owned()),
         };
@@ -215,7 +215,7 @@ impl<'a> Sources<'a> {
             return Err("it has no profile".to_owned());
         };
         let profile = self.library.profile(profile).map_err(|error| error.to_string())?;
-        let profile = profile.with_options(&settings.options).map_err(|error| error.to_string())?;
+        let profile = profile.with_options(&with_keys(settings)?).map_err(|error| error.to_string())?;
         Ok(SerialSensor {
             name: settings.name.clone(),
             port: port.clone(),
@@ -225,6 +225,22 @@ impl<'a> Sources<'a> {
             topics: SensorTopics::new(self.gateway, &settings.name).map_err(|error| error.to_string())?,
         })
     }
+}
+
+/// The options of a sensor, with its secrets.
+fn with_keys(settings: &config::Sensor) -> Result<Options, String> {
+    let mut options = settings.options.clone();
+    if let Source::Serial { keys: [key, authentication_key], .. } = &settings.source {
+        let read = |secret: &Option<Secret>| match secret {
+            Some(secret) => {
+                let text = secret.reveal().map_err(|error| error.to_string())?;
+                text.trim().parse::<MeterKey>().map(Some).map_err(str::to_owned)
+            }
+            None => Ok::<_, String>(None),
+        };
+        (options.key, options.authentication_key) = (read(key)?, read(authentication_key)?);
+    }
+    Ok(options)
 }
 
 /// The sensors that share a port with this one, itself among them, in the order of the configuration.

@@ -20,6 +20,8 @@ mod decoding;
 mod drain;
 mod journal;
 mod load;
+#[path = "../devices/packages.rs"]
+mod packages;
 #[path = "../lab/process.rs"]
 #[allow(dead_code, reason = "made for the lab")]
 mod process;
@@ -43,6 +45,7 @@ fn what_it_costs() {
 #[ignore = "wants a quiet machine: cargo test --release --test bench decoding -- --ignored --nocapture"]
 fn what_decoding_costs() {
     decoding::print();
+    decoding::print_beside_packages();
 }
 
 #[test]

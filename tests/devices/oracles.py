@@ -3,7 +3,8 @@
     python oracles.py PACKAGE COUNT SEED
 
 Each vector is as `tidegate decode --jsonl` takes it, with `expect`: the readings that the package found. With the
-argument `--time` behind them, the package alone reads its own frames as fast as it can, and frames per second are printed.
+argument `--time` behind them, the package alone reads its own frames as fast as it can, and frames per second are printed;
+with `--clean` no frame is damaged and no garbage stands between them.
 """
 
 import json
@@ -121,7 +122,26 @@ def dsmr(rng):
     expect = {name: float(value) for name, value in expect.items()}
     expect["gas"] = float(telegram.MBUS_DEVICES[0].MBUS_METER_READING.value)
     stream = text.encode()
+    if rng.random() < 0.4:
+        return sealed(rng, stream, expect)
     return {"profile": "dsmr-p1"}, stream, [expect], (1, len(stream) - 7), None, lambda: parser.parse(text)
+
+
+def sealed(rng, telegram, expect):
+    """The telegram in a general global cipher, as the package opens it."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from dsmr_parser import telegram_specifications
+    from dsmr_parser.parsers import TelegramParser
+
+    key, other, title = rng.randbytes(16), rng.randbytes(16), b"SAG" + rng.randbytes(5)
+    counter = rng.randbytes(4)
+    closed = AESGCM(key).encrypt(title + counter, telegram, b"\x30" + other)[:-4]
+    stream = b"\xdb\x08" + title + b"\x82" + struct.pack(">H", 5 + len(closed)) + b"\x30" + counter + closed
+    parser = TelegramParser(dict(telegram_specifications.V5, general_global_cipher=True), apply_checksum_validation=True)
+    read = lambda: parser.parse(stream.hex(), key.hex(), other.hex())
+    assert float(read().ELECTRICITY_USED_TARIFF_1.value) == expect["energy_import_t1"]
+    sensor = {"profile": "dsmr-p1", "key": key.hex(), "authentication_key": other.hex()}
+    return sensor, stream, [expect], (2, len(stream)), None, read
 
 
 def sml(rng):
@@ -267,6 +287,9 @@ def main():
         sensor, stream, expect, guarded, request, read = make(rng)
         readers.append(read)
         if "--time" in sys.argv:
+            continue
+        if "--clean" in sys.argv:
+            print(json.dumps(row(number, sensor, stream, expect, request)))
             continue
         if guarded and number % 5 == 4:
             # One bit wrong, then the frame whole: the package would refuse the first, and so must we.

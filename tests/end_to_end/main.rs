@@ -11,6 +11,7 @@
 )]
 
 mod authority;
+mod commands;
 mod dashboard;
 mod downlink;
 mod garbage;

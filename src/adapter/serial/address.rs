@@ -72,6 +72,17 @@ impl PortAddress {
         }
     }
 
+    /// The device file as it is now, also of an adapter that is found by what it says; `None`: it is on the network.
+    ///
+    /// # Errors
+    /// When no such adapter is plugged in, or several are.
+    pub fn device_file(&self) -> Result<Option<PathBuf>, String> {
+        match self {
+            PortAddress::Path(_) | PortAddress::Usb { .. } => self.resolve(Path::new("/")).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// The device file at this moment: adapters may have another name each time they are plugged in.
     ///
     /// # Errors

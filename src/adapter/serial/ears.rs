@@ -37,9 +37,12 @@ impl Ears {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
+        // While one device is to answer, no other one is asked.
+        let is_busy = self.ears.iter().any(|ear| ear.polls.is_waiting());
         let due = |ear: &Ear| {
             let gap = ear.listener.gap().map(|gap| self.last_byte + gap);
-            [gap, ear.polls.next_timeout()].into_iter().flatten().min()
+            let poll = ear.polls.next_timeout().filter(|_| !is_busy || ear.polls.is_waiting());
+            [gap, poll].into_iter().flatten().min()
         };
         self.ears.iter().filter_map(due).min()
     }
@@ -51,6 +54,7 @@ impl Ears {
         for (ear, member) in self.ears.iter_mut().zip(members) {
             ear.heard += bytes.len();
             member.sink.counters().heard(bytes.len());
+            doing.write.extend(ear.polls.selected(bytes, self.last_byte).unwrap_or_default());
             if ear.hear(member, clock, Some(bytes)) {
                 doing.reset |= ear.sign_on.is_some();
             } else if let Some(sign_on) = &mut ear.sign_on {
@@ -64,13 +68,18 @@ impl Ears {
     pub(super) fn timeout(&mut self, members: &mut [Member], clock: &Clock, settings: &str) -> Doing {
         let now = clock.monotonic();
         let mut doing = Doing::default();
+        let mut is_busy = self.ears.iter().any(|ear| ear.polls.is_waiting());
         for (ear, member) in self.ears.iter_mut().zip(members) {
             if ear.listener.gap().is_some_and(|gap| now >= self.last_byte + gap) {
                 ear.hear(member, clock, None);
             }
             member.silent(now, clock, |member| ear.silence(member, settings));
+            if is_busy && !ear.polls.is_waiting() {
+                continue;
+            }
             match ear.polls.timeout(now) {
                 Some(PollAction::Send(request)) => {
+                    is_busy = true;
                     doing.reset |= ear.sign_on.is_some();
                     doing.write.extend(request);
                     if let Some(sign_on) = &mut ear.sign_on {
@@ -78,6 +87,7 @@ impl Ears {
                     }
                 }
                 Some(PollAction::NoAnswer) => {
+                    is_busy = false;
                     member.sink.counters().problem(ProblemKind::NoAnswer);
                     // Half an answer is none, and must not become the beginning of the next.
                     ear.hear(member, clock, None);

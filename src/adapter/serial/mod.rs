@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 pub use address::PortAddress;
-pub use open::{Flow, LineOptions};
+pub use open::{Flow, LineOptions, reach};
 
 use super::Sink;
 use crate::clock::Clock;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_serial::{
@@ -90,6 +90,32 @@ pub(super) async fn open(
         PortAddress::Rfc2217 { host } => {
             let stream = connect(address, host, &Telnet::greeting(settings)).await?;
             Ok(Wire::tcp(stream, Translation::Telnet(Box::default())))
+        }
+    }
+}
+
+/// Tries whether a port on the network is there, and changes nothing: no byte reaches the line behind it.
+///
+/// # Errors
+/// One sentence.
+pub async fn reach(address: &PortAddress) -> Result<(), String> {
+    match address {
+        PortAddress::Path(_) | PortAddress::Usb { .. } => Ok(()),
+        PortAddress::Tcp { host } | PortAddress::RtuOverTcp { host } => {
+            connect(address, host, &[]).await.map(drop)
+        }
+        PortAddress::Rfc2217 { host } => {
+            let mut stream = connect(address, host, &Telnet::OFFER).await?;
+            let mut first = [0];
+            let answer = timeout(CONNECT_DEADLINE, stream.read_exact(&mut first)).await;
+            if matches!(answer, Ok(Ok(_)))
+                && first == Telnet::OFFER.first_chunk::<1>().copied().unwrap_or_default()
+            {
+                return Ok(());
+            }
+            Err(format!(
+                "{address} does not answer as RFC 2217 has it; does it pass bytes as they are? tcp://{host}"
+            ))
         }
     }
 }

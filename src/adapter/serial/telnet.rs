@@ -36,6 +36,9 @@ enum State {
 }
 
 impl Telnet {
+    /// What is said to learn whether there is a port at all: whoever can do this agrees, and others are Telnet too.
+    pub(super) const OFFER: [u8; 3] = [IAC, WILL, COM_PORT];
+
     /// What is said first: binary both ways, and the settings of the port.
     pub(super) fn greeting(settings: SerialSettings) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value};
 
+use super::meter;
+
 /// A kind of simulated sensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -16,14 +18,42 @@ pub enum Kind {
     MhZ19,
     /// A microcontroller that prints a JSON object per line.
     JsonLines,
+    /// An instrument of a boat: NMEA 0183, water temperature.
+    Nmea,
+    /// A Victron battery monitor: VE.Direct, blocks of text.
+    VeDirect,
+    /// A Dutch meter: port P1 of DSMR 5.
+    DsmrP1,
+    /// A German meter: SML.
+    Sml,
+    /// A French meter: teleinfo, standard mode.
+    Linky,
+    /// A heat meter on a wired M-Bus, speaks when it is asked.
+    MBus,
+    /// Temperature and humidity on a Modbus line, speaks when it is asked.
+    XyMd02,
 }
 
-/// The request that an MH-Z19 answers.
+/// The requests that an MH-Z19, an M-Bus meter of address 1, and an XY-MD02 of number 1 answer.
 const MH_Z19_REQUEST: [u8; 9] = [0xFF, 0x01, 0x86, 0, 0, 0, 0, 0, 0x79];
+const M_BUS_REQUEST: [u8; 5] = [0x10, 0x5B, 0x01, 0x5C, 0x16];
+const XY_MD02_REQUEST: [u8; 8] = [0x01, 0x04, 0x00, 0x01, 0x00, 0x02, 0x20, 0x0B];
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 4] = [Kind::Sds011, Kind::Pms5003, Kind::MhZ19, Kind::JsonLines];
+    pub const ALL: [Kind; 11] = [
+        Kind::Sds011,
+        Kind::Pms5003,
+        Kind::MhZ19,
+        Kind::JsonLines,
+        Kind::Nmea,
+        Kind::VeDirect,
+        Kind::DsmrP1,
+        Kind::Sml,
+        Kind::Linky,
+        Kind::MBus,
+        Kind::XyMd02,
+    ];
 
     /// The profile that understands it.
     #[must_use]
@@ -33,13 +63,25 @@ impl Kind {
             Kind::Pms5003 => "plantower-pms5003",
             Kind::MhZ19 => "winsen-mh-z19",
             Kind::JsonLines => "json-lines",
+            Kind::Nmea => "nmea0183",
+            Kind::VeDirect => "victron-ve-direct",
+            Kind::DsmrP1 => "dsmr-p1",
+            Kind::Sml => "sml",
+            Kind::Linky => "linky-teleinfo-standard",
+            Kind::MBus => "m-bus",
+            Kind::XyMd02 => "xy-md02",
         }
     }
 
     /// What it must be asked; `None`: it speaks by itself.
     #[must_use]
     pub fn request(self) -> Option<&'static [u8]> {
-        (self == Kind::MhZ19).then_some(&MH_Z19_REQUEST)
+        match self {
+            Kind::MhZ19 => Some(&MH_Z19_REQUEST),
+            Kind::MBus => Some(&M_BUS_REQUEST),
+            Kind::XyMd02 => Some(&XY_MD02_REQUEST),
+            _ => None,
+        }
     }
 
     /// The bytes of reading `number`.
@@ -50,6 +92,13 @@ impl Kind {
             Kind::Pms5003 => pms5003(number),
             Kind::MhZ19 => mh_z19(number),
             Kind::JsonLines => json_line(number),
+            Kind::Nmea => meter::nmea(number),
+            Kind::VeDirect => meter::ve_direct(number),
+            Kind::DsmrP1 => meter::dsmr_p1(number),
+            Kind::Sml => meter::sml(number),
+            Kind::Linky => meter::linky(number),
+            Kind::MBus => meter::m_bus(number),
+            Kind::XyMd02 => meter::xy_md02(number),
         }
     }
 
@@ -72,16 +121,21 @@ impl Kind {
                 .checked_sub(400)?
                 .checked_add(2000 * number("temperature", 1.0)?.checked_sub(10)?),
             Kind::JsonLines => number("count", 1.0),
+            Kind::Nmea => number("temperature", 10.0),
+            Kind::VeDirect => number("voltage", 1000.0)?.checked_add(20_000 * number("power", 1.0)?),
+            Kind::DsmrP1 | Kind::Sml | Kind::Linky => number("energy_import", 1000.0),
+            Kind::MBus => number("volume_m3", 1000.0),
+            Kind::XyMd02 => number("temperature", 10.0)?.checked_add(500 * number("humidity", 10.0)?),
         }
     }
 }
 
 /// The lowest two bytes of a number that is small by construction.
-fn low(number: u64) -> u16 {
+pub(super) fn low(number: u64) -> u16 {
     u16::try_from(number & 0xFFFF).unwrap_or(0)
 }
 
-fn sum(bytes: &[u8]) -> u16 {
+pub(super) fn sum(bytes: &[u8]) -> u16 {
     bytes.iter().map(|byte| u16::from(*byte)).fold(0, u16::wrapping_add)
 }
 
@@ -140,9 +194,13 @@ mod tests {
     fn every_sensor_is_understood_and_its_numbers_are_found_again() {
         for kind in Kind::ALL {
             let profile = Arc::new(Library::shipped().profile(kind.profile()).unwrap());
-            assert_eq!(kind.request().is_some(), !profile.polls.is_empty());
-            assert!(profile.polls.iter().all(|poll| Some(&poll.send[..]) == kind.request()));
-            let mut listener = Listener::new(profile);
+            let asked = profile.modbus.as_ref().map(|modbus| modbus.reads[0].request.to_unit(1).bytes());
+            let asked = asked.or_else(|| profile.polls.first().map(|poll| poll.send.to_vec()));
+            assert_eq!(asked.as_deref(), kind.request(), "{kind:?}");
+            let mut listener = Listener::new(Arc::clone(&profile));
+            if let Some(modbus) = &profile.modbus {
+                listener.ask(modbus.reads[0].request.to_unit(1));
+            }
             for number in (0..3000).chain([65_535, 123_456, 399_999]) {
                 let mut found = Vec::new();
                 listener.push(&kind.frame(number), &mut |one| found.push(one.unwrap()));

@@ -4,6 +4,7 @@
 //! so be compared with what arrived anywhere, without asking the gateway.
 
 mod device;
+mod meter;
 mod pty;
 
 pub use device::Kind;

@@ -20,10 +20,12 @@ use crate::mqtt::QoS;
 use crate::stream::{Route, Scheme, Url};
 
 /// The sensors of `config/demo.toml`, and how often they speak; the polled one when it is asked.
-const SENSORS: [(&str, Kind, Duration); 3] = [
+const SENSORS: [(&str, Kind, Duration); 5] = [
     ("air", Kind::Sds011, Duration::from_millis(250)),
     ("co2", Kind::MhZ19, Duration::from_millis(500)),
     ("weather", Kind::JsonLines, Duration::from_millis(100)),
+    ("meter", Kind::DsmrP1, Duration::from_millis(1000)),
+    ("battery", Kind::VeDirect, Duration::from_millis(1000)),
 ];
 const CONFIGURATION: &str = include_str!("../../../config/demo.toml");
 /// How long each part may take to be there.

@@ -15,9 +15,10 @@ use super::missing;
 const WAYS: [&str; 3] = ["serial", "modbus", "ble"];
 
 /// Keys that make sense with some of the ways only.
-const BELONGS: [(&str, &[&str]); 16] = [
+const BELONGS: [(&str, &[&str]); 18] = [
     ("unit", &["serial", "modbus"]),
-    ("key", &["ble"]),
+    ("key", &["ble", "serial"]),
+    ("authentication_key", &["serial"]),
     ("baud", &["serial", "modbus"]),
     ("format", &["serial", "modbus"]),
     ("interval_ms", &["serial", "modbus"]),
@@ -26,6 +27,7 @@ const BELONGS: [(&str, &[&str]); 16] = [
     ("map", &["serial"]),
     ("pattern", &["serial"]),
     ("eep", &["serial"]),
+    ("meter", &["serial"]),
     ("flow", &["serial", "modbus"]),
     ("exclusive", &["serial", "modbus"]),
     ("dtr", &["serial", "modbus"]),

@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 
 use super::modbus::Registers;
 use super::problem::{Problem, ProblemKind};
-use super::protocol::{EnOcean, decode_m_bus, decode_nmea, decode_ve_direct_hex};
+use super::protocol::{EnOcean, Meter, decode_m_bus, decode_nmea, decode_ve_direct_hex};
 use crate::limits;
 use crate::reading::{Measurement, MeasurementName, Unit, Value};
 
@@ -51,8 +51,8 @@ pub(super) enum Decoder {
     Modbus(Registers),
     /// Radio telegrams by the equipment profile of their sender.
     EnOcean(EnOcean),
-    /// Records of an M-Bus meter.
-    MBus,
+    /// Records of M-Bus meters, of one or of all that speak.
+    MBus(Option<Meter>),
     /// A sentence of NMEA 0183.
     Nmea,
     /// A HEX message of VE.Direct.
@@ -80,8 +80,8 @@ impl Decoder {
                 senders.decode(frame, &mut decoded);
                 Ok(())
             }
-            Decoder::MBus => {
-                decode_m_bus(frame, &mut decoded);
+            Decoder::MBus(meter) => {
+                decode_m_bus(frame, meter.as_ref(), &mut decoded);
                 Ok(())
             }
             Decoder::VeDirectHex => {

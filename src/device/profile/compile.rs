@@ -109,7 +109,7 @@ fn poll(poll: &schema::Poll, mistakes: &mut Mistakes<'_>) -> Option<Poll> {
         mistakes.add(poll.timeout_ms.span(), message, None);
         return None;
     }
-    Some(Poll { send: Bytes::from(send), interval, timeout })
+    Some(Poll { send: Bytes::from(send), select: None, interval, timeout })
 }
 
 /// Bytes in hexadecimal, at least one.

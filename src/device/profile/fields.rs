@@ -125,7 +125,7 @@ fn of_protocol(
         Protocol::MBus | Protocol::VeDirectHex => {
             refuse(fields.first(), "what this protocol says has names of its own", mistakes);
             let is_m_bus = protocol == Protocol::MBus;
-            return Some(if is_m_bus { Decoder::MBus } else { Decoder::VeDirectHex });
+            return Some(if is_m_bus { Decoder::MBus(None) } else { Decoder::VeDirectHex });
         }
     };
     let mut compiled = Vec::new();

@@ -24,11 +24,12 @@ pub(super) fn compile(frame: &Spanned<schema::Frame>, mistakes: &mut Mistakes<'_
     if let Some(written) = &frame.protocol {
         return protocol(written, frame, mistakes);
     }
-    let start = optional_bytes(frame.start.as_ref(), mistakes)?;
     let stuffing = stuffing(frame, mistakes)?;
-    let end = match stuffing {
-        Some(stuffing) => vec![stuffing.end()],
-        None => optional_bytes(frame.end.as_ref(), mistakes)?,
+    let (start, end) = match stuffing {
+        Some(stuffing) => (stuffing.start().to_vec(), stuffing.end().to_vec()),
+        None => {
+            (optional_bytes(frame.start.as_ref(), mistakes)?, optional_bytes(frame.end.as_ref(), mistakes)?)
+        }
     };
     let length = length_rule(frame, !end.is_empty(), span.clone(), mistakes)?;
     let checksum = match &frame.checksum {
@@ -55,7 +56,7 @@ pub(super) fn compile(frame: &Spanned<schema::Frame>, mistakes: &mut Mistakes<'_
     }
     let marks = if stuffing.is_some() { 0 } else { start.len() + end.len() + trailer };
     let (shortest, longest) = bounds(frame, length, marks, mistakes)?;
-    let (restart, protocol) = (frame.restart, None);
+    let (restart, protocol, keys) = (frame.restart, None, None);
     let framing = Framing {
         start,
         length,
@@ -63,6 +64,7 @@ pub(super) fn compile(frame: &Spanned<schema::Frame>, mistakes: &mut Mistakes<'_
         trailer,
         restart,
         protocol,
+        keys,
         stuffing,
         shortest,
         longest,
@@ -153,7 +155,8 @@ fn stuffing(frame: &schema::Frame, mistakes: &mut Mistakes<'_>) -> Option<Option
     let name = written.get_ref();
     let known = Stuffing::parse(name);
     if known.is_none() {
-        let hint = did_you_mean(name, Stuffing::NAMES).unwrap_or_else(|| "it is cobs or slip".to_owned());
+        let hint = did_you_mean(name, Stuffing::NAMES)
+            .unwrap_or_else(|| format!("it is one of {}", Stuffing::NAMES.join(", ")));
         mistakes.add(written.span(), format!("{name:?} is no byte stuffing"), Some(hint));
     }
     let others = [

@@ -162,6 +162,8 @@ impl fmt::Display for SerialFormat {
 pub struct Poll {
     /// What is sent.
     pub send: Bytes,
+    /// What is sent before, where the device must first be selected among others of its line.
+    pub select: Option<Bytes>,
     /// How often.
     pub interval: Duration,
     /// How long an answer may take.

@@ -1,7 +1,9 @@
 //! What a user may say of one sensor beside its profile: names for columns and keys, another speed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use regex::Regex;
 use serde::Deserialize;
 
@@ -9,6 +11,8 @@ use super::fields::{measurement_name, unreadable};
 use super::{Profile, SerialFormat};
 use crate::device::decoder::{Decoder, JsonField, KeyValueField, Meaning, Path, PatternField};
 
+use crate::device::protocol::{Meter, Protocol};
+use crate::device::secret::{MeterKey, MeterKeys};
 use crate::reading::MeasurementName;
 
 /// Keys of `[sensor.NAME]` that complete or change its profile.
@@ -31,6 +35,12 @@ pub struct Options {
     pub eep: Option<BTreeMap<String, String>>,
     /// How often the device is asked, instead of the profile's.
     pub interval_ms: Option<u64>,
+    /// Which meter of a line: its address, or its number.
+    pub meter: Option<String>,
+    /// What the device encrypts its frames with.
+    pub key: Option<MeterKey>,
+    /// The other key of the same meter, where it has one of its own.
+    pub authentication_key: Option<MeterKey>,
 }
 
 /// An option that does not fit the profile.
@@ -74,7 +84,49 @@ impl Profile {
         self.name_groups(options)?;
         self.name_keys(options)?;
         self.name_senders(options)?;
+        self.choose_meter(options)?;
+        self.take_keys(options)?;
         Ok(self)
+    }
+
+    fn choose_meter(&mut self, options: &Options) -> Result<(), OptionsError> {
+        let Some(written) = &options.meter else { return Ok(()) };
+        let Decoder::MBus(chosen) = &mut self.decoder else {
+            return Err(wrong("meter", format!("profile {} is none of the M-Bus", self.id)));
+        };
+        let meter = Meter::parse(written).ok_or_else(|| {
+            let message =
+                "a meter is its address, \"0\" to \"250\", or its number of eight digits, F for any digit";
+            wrong("meter", format!("{written:?} is no meter: {message}"))
+        })?;
+        for poll in &mut self.polls {
+            poll.send = meter.request().into();
+            poll.select = meter.selection().map(Bytes::from);
+        }
+        *chosen = Some(meter);
+        Ok(())
+    }
+
+    /// Whether its devices may encrypt what they send, so that a sensor may have a `key`.
+    #[must_use]
+    pub fn takes_key(&self) -> bool {
+        self.framing.protocol == Some(Protocol::Iec62056)
+    }
+
+    fn take_keys(&mut self, options: &Options) -> Result<(), OptionsError> {
+        let given =
+            [("key", options.key.is_some()), ("authentication_key", options.authentication_key.is_some())];
+        if let Some((key, _)) = given.into_iter().find(|(_, is_given)| *is_given && !self.takes_key()) {
+            return Err(wrong(key, format!("profile {} reads nothing that is encrypted", self.id)));
+        }
+        match (&options.key, &options.authentication_key) {
+            (None, Some(_)) => Err(wrong("authentication_key", "it is of no use without `key`".to_owned())),
+            (None, None) => Ok(()),
+            (Some(key), other) => {
+                Arc::make_mut(&mut self.framing).keys = Some(MeterKeys::new(key.clone(), other.clone()));
+                Ok(())
+            }
+        }
     }
 
     fn name_columns(&mut self, options: &Options) -> Result<(), OptionsError> {

@@ -7,18 +7,35 @@
 //!
 //! Three guards: DSMR 4 and later close with a CRC-16 in hexadecimal digits over `/` to `!`; IEC 62056-21 puts the
 //! exclusive or of what follows STX, ETX included, behind ETX; DSMR 2 and 3 have none, there a telegram that was cut
-//! is told by the `/` of the next one.
+//! is told by the `/` of the next one. Telegrams that are encrypted: [`sealed`].
 
-use super::{ObisCode, Pair, find, garbage_before};
+use super::{ObisCode, Pair, find, garbage_before, sealed};
 use crate::device::checksum::ChecksumKind;
 use crate::device::framer::Verdict;
 use crate::device::problem::{Problem, ProblemKind};
+use crate::device::secret::MeterKeys;
 use crate::limits;
 
 const STX: u8 = 0x02;
 const ETX: u8 = 0x03;
 
-pub(super) fn inspect(pending: &[u8], plain: &mut Vec<u8>) -> Verdict {
+/// A telegram, in the clear or encrypted; with keys only what they open is one.
+pub(super) fn inspect(pending: &[u8], keys: Option<&MeterKeys>, plain: &mut Vec<u8>) -> Verdict {
+    let is_sealed = |at: &usize| {
+        let rest = pending.get(*at..).unwrap_or_default();
+        rest.starts_with(&sealed::START) || rest == sealed::START.get(..1).unwrap_or_default()
+    };
+    let opens = |at: &usize| keys.is_none() && pending.get(*at) == Some(&b'/');
+    match (0..pending.len()).find(|at| opens(at) || is_sealed(at)) {
+        None => Verdict::Garbage(pending.len()),
+        Some(0) if is_sealed(&0) => sealed::inspect(pending, keys, plain),
+        Some(0) => inspect_plain(pending, plain),
+        Some(at) => Verdict::Garbage(at),
+    }
+}
+
+/// A telegram in the clear.
+pub(super) fn inspect_plain(pending: &[u8], plain: &mut Vec<u8>) -> Verdict {
     if let Some(verdict) = garbage_before(pending, b'/') {
         return verdict;
     }

@@ -1,9 +1,11 @@
-//! Wired M-Bus (EN 13757-2 and -3): long frames, and the records of variable data structure (CI 72 and 76).
+//! Wired M-Bus (EN 13757-2 and -3): long frames, the records of variable data structure (CI 72 and 76), and the two
+//! counters of fixed data structure (CI 73 and 77), as the first meters have them.
 //!
 //! ```text
 //! frame  = 68 L L 68 C A CI data sum 16           the sum is that of C to data
 //! header = identification(4, BCD) maker(2) version medium access status signature(2)
 //! record = DIF {DIFE} VIF {VIFE} data
+//! fixed  = identification(4, BCD) access status unit(1) unit(1) counter(4) counter(4)
 //! ```
 //!
 //! Taken is what a meter counts now: instantaneous values of storage 0, tariff 0 and subunit 0, the first of each
@@ -31,20 +33,88 @@ pub(super) fn inspect(pending: &[u8], plain: &mut Vec<u8>) -> Verdict {
     if *close != 0x16 {
         return Verdict::Broken(1, Problem::new(ProblemKind::End, "the frame does not end with 16"));
     }
-    if content.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte)) != *said {
+    if sum(content) != *said {
         return Verdict::Broken(1, Problem::new(ProblemKind::Checksum, "the sum of the frame does not hold"));
     }
     plain.extend_from_slice(content);
     Verdict::Whole(end + 2)
 }
 
-/// What the frame of a meter says.
-pub(in crate::device) fn decode(frame: &[u8], to: &mut Decoded) {
+/// Which meter of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::device) enum Meter {
+    /// By its primary address, 0 to 250 (EN 13757-2, 5.7.5).
+    Primary(u8),
+    /// By its number, the four bytes as they are sent; F stands for any digit (EN 13757-3, 11.3).
+    Secondary([u8; 4]),
+}
+
+/// The address of whichever meter is selected.
+const SELECTED: u8 = 0xFD;
+
+impl Meter {
+    /// `5`, `12345678`, `123FFFFF`.
+    pub(in crate::device) fn parse(text: &str) -> Option<Meter> {
+        if let Ok(address @ 0..=250) = text.parse::<u8>() {
+            return Some(Meter::Primary(address));
+        }
+        let is_number = |c: char| c.is_ascii_digit() || c.eq_ignore_ascii_case(&'f');
+        let mut digits: [u8; 4] =
+            crate::device::hex(text).filter(|_| text.chars().all(is_number))?.try_into().ok()?;
+        digits.reverse();
+        Some(Meter::Secondary(digits))
+    }
+
+    /// What selects it among the others, when that is needed; it answers with E5.
+    pub(in crate::device) fn selection(&self) -> Option<Vec<u8>> {
+        let Meter::Secondary([a, b, c, d]) = *self else { return None };
+        // SND_UD to whoever is meant: number, any maker, any version, any medium.
+        let content = [0x53, SELECTED, 0x52, a, b, c, d, 0xFF, 0xFF, 0xFF, 0xFF];
+        let mut frame = vec![0x68, 11, 11, 0x68];
+        frame.extend(content);
+        frame.extend([sum(&content), 0x16]);
+        Some(frame)
+    }
+
+    /// What asks it for its data: REQ_UD2.
+    pub(in crate::device) fn request(&self) -> Vec<u8> {
+        let content = match self {
+            Meter::Primary(address) => [0x5B, *address],
+            Meter::Secondary(_) => [0x7B, SELECTED],
+        };
+        [&[0x10][..], &content, &[sum(&content), 0x16]].concat()
+    }
+
+    /// Whether a frame is its own: control, address, CI, number.
+    fn said(&self, frame: &[u8]) -> bool {
+        match self {
+            Meter::Primary(address) => frame.get(1) == Some(address),
+            Meter::Secondary(digits) => frame.get(3..7).is_some_and(|number| {
+                let same = |wanted: u8, said: u8| wanted == 0xF || wanted == said;
+                let mut pairs = digits.iter().zip(number);
+                pairs.all(|(wanted, said)| same(wanted >> 4, said >> 4) && same(wanted & 0xF, said & 0xF))
+            }),
+        }
+    }
+}
+
+fn sum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
+}
+
+/// What the frame of a meter says; of another one than is meant, nothing.
+pub(in crate::device) fn decode(frame: &[u8], meter: Option<&Meter>, to: &mut Decoded) {
+    if meter.is_some_and(|meter| !meter.said(frame)) {
+        to.absent = true;
+        return;
+    }
     let [_, _, ci, rest @ ..] = frame else { return };
     let is_answer = frame.first().is_some_and(|control| control & 0x4F == 0x08);
     match ci {
         0x72 | 0x76 if is_answer => {}
-        // Requests of a master, application errors, fixed data of the first meters.
+        0x73 if is_answer => return fixed(rest, ByteOrder::Little, to),
+        0x77 if is_answer => return fixed(rest, ByteOrder::Big, to),
+        // Requests of a master, application errors.
         _ => {
             to.absent = true;
             return;
@@ -72,6 +142,53 @@ pub(in crate::device) fn decode(frame: &[u8], to: &mut Decoded) {
             None => return to.problem(ProblemKind::Syntax, "a record of the frame is malformed".to_owned()),
         }
     }
+}
+
+/// Two counters (The M-Bus: A Documentation, 6.2 and table of units). Bit 0 of the status: they are binary, not BCD;
+/// bit 1: they are those of the due date.
+fn fixed(rest: &[u8], order: ByteOrder, to: &mut Decoded) {
+    let Some([id @ .., _, status, first_unit, second_unit, _, _, _, _, _, _, _, _]) =
+        rest.first_chunk::<16>()
+    else {
+        return to.problem(ProblemKind::Length, "the frame is too short for its two counters".to_owned());
+    };
+    let identification = order.read(id);
+    put(to, "meter_id", Value::Text(format!("{identification:08x}").into()), "");
+    if status & 2 != 0 {
+        to.absent = true;
+        return;
+    }
+    let counters = rest.get(8..16).unwrap_or_default().chunks(4);
+    for (counter, unit) in counters.zip([first_unit, second_unit]) {
+        let raw = order.read(counter);
+        let value = if status & 1 != 0 {
+            u32::try_from(raw).ok().map(|raw| f64::from(raw.cast_signed()))
+        } else {
+            number::bcd(raw).map(number::from_u64)
+        };
+        let (Some((name, unit, exponent, factor)), Some(value)) = (counted(unit & 0x3F), value) else {
+            continue;
+        };
+        let scaled =
+            if exponent < 0 { value / 10_f64.powi(-exponent) } else { value * 10_f64.powi(exponent) };
+        put(to, name, Value::Number(number::round(scaled * factor, 9)), unit);
+    }
+}
+
+/// Name, unit, power of ten and factor of a unit of fixed data; `3E` is the value of the due date.
+fn counted(unit: u8) -> Option<(&'static str, &'static str, i32, f64)> {
+    let above = |first: u8| i32::from(unit - first);
+    Some(match unit {
+        0x02..=0x0A => ("energy", "kWh", above(0x02) - 3, 1.0),
+        0x0B..=0x13 => ("energy", "kWh", above(0x0B), 1.0 / 3600.0),
+        0x14..=0x1C => ("power", "W", above(0x14), 1.0),
+        0x1D..=0x25 => ("power", "W", above(0x1D), 1.0 / 3.6),
+        0x26..=0x2E => ("volume_m3", "m³", above(0x26) - 6, 1.0),
+        0x2F..=0x37 => ("volume_flow", "m³/h", above(0x2F) - 6, 1.0),
+        0x38 => ("temperature", "°C", -3, 1.0),
+        0x39 => ("heat_cost", "", 0, 1.0),
+        _ => return None,
+    })
 }
 
 /// Three letters, five bits each.
@@ -268,7 +385,7 @@ mod tests {
         let mut frame = crate::device::hex("08 01 72 78 56 34 12 24 40 01 07 55 00 00 00").unwrap();
         frame.extend(crate::device::hex(records).unwrap());
         let mut to = Decoded::default();
-        decode(&frame, &mut to);
+        decode(&frame, None, &mut to);
         let told = to.measurements.iter().map(|one| match &one.value {
             Value::Number(number) => format!("{}={number}", one.name.as_str()),
             Value::Text(text) => format!("{}={text}", one.name.as_str()),
@@ -290,5 +407,46 @@ mod tests {
         assert_eq!(said("04 13 01 02")[2..], ["syntax"]);
         assert_eq!(said("0D 78 FF")[2..], ["syntax"]);
         assert_eq!(letters(0x4024), "PAD");
+    }
+
+    /// The frames of The M-Bus: A Documentation (version 4.8), 7.1 and 7.3.
+    #[test]
+    fn meters_are_selected_asked_and_told_apart() {
+        let meter = |text: &str| Meter::parse(text).unwrap();
+        let bytes = |text: &str| crate::device::hex(text).unwrap();
+        assert_eq!(meter("1").request(), bytes("10 5B 01 5C 16"));
+        assert_eq!(meter("1").selection(), None);
+        assert_eq!(meter("12345678").request(), bytes("10 7B FD 78 16"));
+        let selection = bytes("68 0B 0B 68 53 FD 52 78 56 34 12 FF FF FF FF B2 16");
+        assert_eq!(meter("12345678").selection(), Some(selection));
+        let frame = bytes("08 05 73 78 56 34 12");
+        for own in ["5", "12345678", "1234FFFF", "ffffffff"] {
+            assert!(meter(own).said(&frame), "{own}");
+        }
+        for other in ["6", "12345679", "2234FFFF"] {
+            assert!(!meter(other).said(&frame), "{other}");
+        }
+        for wrong in ["", "251", "1234567", "1234567A", "123456789"] {
+            assert_eq!(Meter::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    /// The example of The M-Bus: A Documentation (version 4.8), 6.2; then a heat meter with binary counters, and the
+    /// values of a due date.
+    #[test]
+    fn counters_of_fixed_data_are_told() {
+        let said = |frame: &str| {
+            let mut to = Decoded::default();
+            decode(&crate::device::hex(frame).unwrap(), None, &mut to);
+            let told = to.measurements.iter().map(|one| format!("{}={:?}", one.name.as_str(), one.value));
+            told.collect::<Vec<_>>()
+        };
+        let water = said("08 05 73 78 56 34 12 0A 00 E9 7E 01 00 00 00 35 01 00 00");
+        assert_eq!(water, ["meter_id=Text(\"12345678\")", "volume_m3=Number(0.001)"]);
+        let heat = said("08 05 73 78 56 34 12 0A 01 05 29 10 27 00 00 F4 01 00 00");
+        assert_eq!(heat[1..], ["energy=Number(10000.0)", "volume_m3=Number(0.5)"]);
+        let high_first = said("08 05 77 12 34 56 78 0A 00 29 3E 00 00 01 35 00 00 00 00");
+        assert_eq!(high_first, ["meter_id=Text(\"12345678\")", "volume_m3=Number(0.135)"]);
+        assert_eq!(said("08 05 73 78 56 34 12 0A 02 29 29 10 27 00 00 F4 01 00 00").len(), 1);
     }
 }

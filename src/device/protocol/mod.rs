@@ -8,12 +8,13 @@ mod iec62056;
 mod m_bus;
 mod nmea;
 mod obis;
+mod sealed;
 mod sml;
 mod teleinfo;
 mod ve_direct;
 
 pub(super) use esp3::{EnOcean, parse_eep};
-pub(super) use m_bus::decode as decode_m_bus;
+pub(super) use m_bus::{Meter, decode as decode_m_bus};
 pub(super) use nmea::decode as decode_nmea;
 pub(super) use obis::ObisCode;
 pub(super) use ve_direct::{decode_hex as decode_ve_direct_hex, is_message as is_ve_direct_message};
@@ -21,6 +22,7 @@ pub(super) use ve_direct::{decode_hex as decode_ve_direct_hex, is_message as is_
 use super::framer::Verdict;
 use super::modbus::Request;
 use super::problem::Problem;
+use super::secret::MeterKeys;
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,11 +68,17 @@ impl Protocol {
     }
 
     /// Judges the bytes at hand, which are not empty. The content of a whole frame is put into `plain`.
-    pub(super) fn inspect(self, pending: &[u8], asked: Option<&Request>, plain: &mut Vec<u8>) -> Verdict {
+    pub(super) fn inspect(
+        self,
+        pending: &[u8],
+        asked: Option<&Request>,
+        keys: Option<&MeterKeys>,
+        plain: &mut Vec<u8>,
+    ) -> Verdict {
         plain.clear();
         match self {
             Protocol::Esp3 => esp3::inspect(pending, plain),
-            Protocol::Iec62056 => iec62056::inspect(pending, plain),
+            Protocol::Iec62056 => iec62056::inspect(pending, keys, plain),
             Protocol::MBus => m_bus::inspect(pending, plain),
             Protocol::Modbus => {
                 asked.map_or(Verdict::Garbage(pending.len()), |asked| asked.inspect(pending, plain))

@@ -1,7 +1,7 @@
 //! Frames between opening and closing bytes, byte stuffing, and frames that silence ends.
 
 use super::plain::of_language;
-use super::{Dialect, Next, X25, crc, find, high_first, low_first, xor};
+use super::{Dialect, Next, X25, crc, find, high_first, low_first, sum, xor};
 
 /// STX, digits, ETX and the exclusive or of what follows STX.
 #[test]
@@ -149,6 +149,56 @@ fn hdlc() {
         |bytes: &[u8]| escaped(bytes, 0x7D, |byte| matches!(byte, 0x7D | 0x7E).then_some(byte ^ 0x20));
     let plain = |bytes: &[u8]| unescaped(bytes, 0x7D, |byte| Some(byte ^ 0x20));
     stuffed("hdlc", &[0x7E], stuff, plain).holds();
+}
+
+/// ISO 1745: DLE STX, content in which a DLE is doubled, DLE ETX; the CRC inside, or a sum behind the end.
+#[test]
+fn dle() {
+    for behind in [false, true] {
+        let make = move |number: [u8; 4]| {
+            let content = [&number[..], &[0x10, 0x03, 0x10, 0x10, 0x02]].concat();
+            let inside =
+                if behind { content.clone() } else { [&content[..], &low_first(X25.of(&content))].concat() };
+            let doubled = escaped(&inside, 0x10, |byte| (byte == 0x10).then_some(0x10));
+            let sum = if behind { vec![sum(&content)] } else { Vec::new() };
+            [&[0x10, 0x02][..], &doubled, &[0x10, 0x03], &sum].concat()
+        };
+        let whole = move |bytes: &[u8]| {
+            let mut plain = Vec::new();
+            let mut at = 2;
+            while bytes.starts_with(&[0x10, 0x02]) {
+                match bytes.get(at..at + 2)? {
+                    [0x10, 0x10] => {
+                        plain.push(0x10);
+                        at += 2;
+                    }
+                    [0x10, 0x03] => {
+                        let length = at + 2 + usize::from(behind);
+                        let holds = if behind {
+                            plain.len() >= 5 && *bytes.get(at + 2)? == sum(&plain)
+                        } else {
+                            plain.len() >= 6 && plain.ends_with(&low_first(X25.of(&plain[..plain.len() - 2])))
+                        };
+                        return (holds && length <= 64).then_some(length);
+                    }
+                    [0x10, _] => return None,
+                    [byte, _] => {
+                        plain.push(*byte);
+                        at += 1;
+                    }
+                    _ => return None,
+                }
+            }
+            None
+        };
+        let guard = if behind {
+            "trailer = 1, shortest = 6, checksum = { kind = \"sum8\", over = \"0..-1\", at = -1 }"
+        } else {
+            "shortest = 6, checksum = { kind = \"crc16-x25\", over = \"0..-2\", at = -2, order = \"little\" }"
+        };
+        let frame = format!("stuffing = \"dle\", longest = 64, {guard}");
+        of_language(&frame, 0, 64, &[0x10, 0x10, 0x02, 0x03], make, whole).holds();
+    }
 }
 
 /// A frame is what stands between two silences.

@@ -1,7 +1,8 @@
 //! The frames of meters and chargers, each from its own standard.
 
 use super::{ARC, Dialect, KERMIT, Next, X25, find, high_first, low_first, sum, xor};
-use crate::device::tests::shipped;
+use crate::device::Options;
+use crate::device::tests::{shipped, with};
 use crate::limits;
 
 fn of_protocol(
@@ -102,16 +103,58 @@ fn sml() {
 /// DSMR 4 and 5: a CRC over everything from the slash to the exclamation mark.
 #[test]
 fn a_p1_telegram() {
-    let frame = |number: u32| {
-        let (whole, part) = (number % 1_000_000 / 1000, number % 1000);
-        let text = format!(
-            "/XMX5LGF0010455445\r\n\r\n1-3:0.2.8(50)\r\n0-0:96.13.0()\r\n1-0:1.8.1({whole:06}.{part:03}*kWh)\r\n!"
-        );
-        let guard = ARC.of(text.as_bytes());
-        format!("{text}{guard:04X}\r\n").into_bytes()
+    of_protocol("dsmr-p1", b"/!\r\n(ABC5x", p1, p1_shows, telegram).holds();
+}
+
+fn p1(number: u32) -> Vec<u8> {
+    let (whole, part) = (number % 1_000_000 / 1000, number % 1000);
+    let text = format!(
+        "/XMX5LGF0010455445\r\n\r\n1-3:0.2.8(50)\r\n0-0:96.13.0()\r\n1-0:1.8.1({whole:06}.{part:03}*kWh)\r\n!"
+    );
+    let guard = ARC.of(text.as_bytes());
+    format!("{text}{guard:04X}\r\n").into_bytes()
+}
+
+fn p1_shows(number: u32) -> String {
+    format!("energy_import_t1={}", f64::from(number % 1_000_000) / 1000.0)
+}
+
+/// The same telegram, encrypted: what does not open is none, and neither is what is in the clear.
+#[test]
+fn a_p1_telegram_that_is_encrypted() {
+    use aes_gcm::aead::consts::U12;
+    use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
+    use aes_gcm::aes::Aes128;
+
+    type Gcm = aes_gcm::AesGcm<Aes128, U12, U12>;
+    const KEY: [u8; 16] = *b"key of one meter";
+    let other: Vec<u8> = (0..=255).step_by(17).collect();
+    let aad = [&[0x30][..], &other].concat();
+    let around = aad.clone();
+    let frame = move |number: u32| {
+        let text = p1(number);
+        let (title, counter) = (*b"SMSe\x67\x00\x01\x02", number.to_be_bytes());
+        let nonce: [u8; 12] = [&title[..], &counter].concat().try_into().unwrap();
+        let payload = Payload { msg: &text, aad: &around };
+        let sealed = Gcm::new(&KEY.into()).encrypt(&nonce.into(), payload).unwrap();
+        let length = u16::try_from(5 + sealed.len()).unwrap().to_be_bytes();
+        [&[0xDB, 0x08][..], &title, &[0x82], &length, &[0x30], &counter, &sealed].concat()
     };
-    let shows = |number: u32| format!("energy_import_t1={}", f64::from(number % 1_000_000) / 1000.0);
-    of_protocol("dsmr-p1", b"/!\r\n(ABC5x", frame, shows, telegram).holds();
+    let whole = move |bytes: &[u8]| {
+        let [0xDB, 0x08, rest @ ..] = bytes else { return None };
+        let (title, rest) = rest.split_first_chunk::<8>()?;
+        let [0x82, high, low, 0x30, behind @ ..] = rest else { return None };
+        let length = usize::from(u16::from_be_bytes([*high, *low])).checked_sub(1)?;
+        let (counter, sealed) = behind.get(..length)?.split_first_chunk::<4>()?;
+        let nonce: [u8; 12] = [&title[..], counter].concat().try_into().ok()?;
+        let payload = Payload { msg: sealed, aad: &aad };
+        Gcm::new(&KEY.into()).decrypt(&nonce.into(), payload).ok().map(|_| 14 + length)
+    };
+    let digits: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
+    let spice = &[0xDB, 0x08, 0x82, 0, 0x30, 0x81, b'/'];
+    let mut dialect = of_protocol("dsmr-p1", spice, frame, p1_shows, whole);
+    dialect.profile = with("dsmr-p1", Options { key: digits.parse().ok(), ..Options::default() });
+    dialect.holds();
 }
 
 /// IEC 62056-21: the exclusive or of what follows STX, ETX included.
