@@ -38,6 +38,9 @@ pub(super) async fn snapshot(gateway: &Gateway) -> Snapshot {
         JournalHealth::Full => problems.push("the journal is full".to_owned()),
         JournalHealth::Dead => problems.push("the disk takes no writes".to_owned()),
     }
+    if journal.messages_lost > 0 {
+        problems.push(format!("the journal is damaged: {} messages are lost", journal.messages_lost));
+    }
     let broker = broker(gateway, &mut problems);
     let uplinks = uplinks(gateway, &journal, now, &mut problems);
     problems.extend(gateway.bluetooth.problem());

@@ -1,6 +1,7 @@
 //! A checkpoint: everything that older segments say, again, so that they are needed for their messages only.
 
-use super::codec::{Entry, put_note, put_record_entry};
+use super::codec::{Entry, SegmentNote, put_note, put_record_entry};
+use super::compact::Compaction;
 use super::journal::Journal;
 use crate::durable::{Assigned, ConsumerId, OutboundPhase, Record, State};
 use crate::mqtt::PacketIdentifier;
@@ -11,8 +12,15 @@ impl<D> Journal<D> {
         let mut out = Vec::new();
         let State { last_sequence, last_consumer, .. } = self.state;
         put_note(&mut out, &Entry::Checkpoint { last_sequence, last_consumer });
-        for segment in self.segments.needed.values() {
-            put_note(&mut out, &Entry::Segment(segment.note()));
+        let copies = self.compaction.as_ref().and_then(Compaction::first_destination);
+        for (ordinal, segment) in &self.segments.needed {
+            // Copies that do not count yet are in no chunk.
+            let has_copies = copies.is_some_and(|first| *ordinal >= first);
+            let note = segment.note();
+            let listed = note.listed.filter(|_| !has_copies);
+            put_note(&mut out, &Entry::Segment(SegmentNote { listed, ..note }));
+            let chunks = if has_copies { Vec::new() } else { self.index.notes(*ordinal) };
+            chunks.into_iter().for_each(|chunk| put_note(&mut out, &Entry::Chunk(chunk)));
         }
         for record in records(&self.state) {
             put_record_entry(&mut out, &record);

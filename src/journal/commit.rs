@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use super::chunk::Location;
 use super::codec::Entry;
 use super::disk::Disk;
 use super::frame::{
     FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, begin_frame, padded, seal_frame,
 };
-use super::index::Location;
 use super::journal::Journal;
 use super::options::PAGE_BYTES;
 use super::pending::{From, Item, What};
@@ -281,7 +281,7 @@ impl<D: Disk> Journal<D> {
                 for consumer in deliveries.iter().map(|delivery| delivery.consumer) {
                     if owed.next_if_eq(&consumer).is_none() {
                         self.index.settled_before_queued(consumer, *sequence);
-                    } else if self.index.owe(consumer, key, place) {
+                    } else if self.index.owe(consumer, key, place, message.accepted_at) {
                         if let Some(topic) = topic {
                             self.latest.note(consumer, topic, *sequence);
                         }

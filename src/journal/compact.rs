@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::chunk::Location;
 use super::codec::Entry;
 use super::disk::Disk;
-use super::index::Location;
 use super::journal::Journal;
 use super::load::{Block, Unreadable};
 use super::options::WhenFull;
@@ -33,6 +33,7 @@ pub(super) struct Compaction {
 impl<D: Disk> Journal<D> {
     /// Looks after age, quota and files; call it about once a second, and when [`Journal::wants_tending`].
     pub fn tend(&mut self, now: Moment) -> Vec<Event> {
+        self.resolve_doubts();
         self.drop_aged(&now);
         self.make_room(now);
         if self.wants_tending(now)
@@ -41,6 +42,7 @@ impl<D: Disk> Journal<D> {
             self.segments.free.push(slot);
         }
         self.remove_spare();
+        self.examine_next();
         self.index.shrink();
         std::mem::take(&mut self.events)
     }
@@ -149,6 +151,9 @@ impl<D: Disk> Journal<D> {
 
     /// Appends a copy of everything that is owed in a segment.
     pub(super) fn compact(&mut self, now: Moment, from: u64) {
+        if self.open_segment(from).is_err() {
+            return;
+        }
         let mut block = Block::default();
         let mut copies = Vec::new();
         for (sequence, location) in self.index.live_in(from) {
@@ -163,6 +168,7 @@ impl<D: Disk> Journal<D> {
             }
         }
         if !copies.is_empty() {
+            self.index.pinned = Some(from);
             self.compaction = Some(Compaction { from, expected: copies.len(), moved: Vec::new() });
         }
         for (sequence, body) in copies {
@@ -174,6 +180,7 @@ impl<D: Disk> Journal<D> {
     pub(super) fn finish_compaction(&mut self) {
         if let Some(compaction) = self.compaction.take_if(|compaction| compaction.is_complete()) {
             self.index.relocate(compaction.from, &compaction.moved);
+            self.index.pinned = None;
             for (_, location, _) in &compaction.moved {
                 if let Some(segment) = self.segments.needed.get_mut(&location.segment) {
                     segment.messages += 1;
@@ -205,10 +212,11 @@ impl<D: Disk> Journal<D> {
 
     fn drop_segment(&mut self, now: Moment, segment: u64) -> bool {
         let before = self.index.owed_in(segment);
-        let chunks = self.index.chunks().filter(|(_, chunk)| chunk.segment == segment);
-        let chunks: Vec<(Sequence, u32)> = chunks.map(|(key, chunk)| (key, chunk.len())).collect();
-        for (key, places) in chunks {
-            self.give_up_places(key, 0, places, DropReason::JournalFull);
+        if self.open_segment(segment).is_err() {
+            return false;
+        }
+        for key in self.index.chunks_of(segment) {
+            self.give_up_places(key, 0, u32::MAX, DropReason::JournalFull);
         }
         let after = self.index.owed_in(segment);
         if after > 0 && after < before && self.compaction.is_none() {
@@ -251,9 +259,13 @@ impl<D: Disk> Journal<D> {
         let old = self.index.chunks().take_while(|(_, chunk)| is_old(&chunk.oldest));
         let keys: Vec<Sequence> = old.map(|(key, _)| key).collect();
         for key in keys {
-            let Some(chunk) = self.index.chunk(key) else { continue };
-            let (from, mut to) = (chunk.aged, chunk.aged);
-            let last = chunk.len().min(from.saturating_add(AGED_AT_ONCE));
+            if self.open_chunk(key).is_err() {
+                return;
+            }
+            let places = self.index.chunk(key).and_then(|chunk| Some((chunk, chunk.places.as_ref()?)));
+            let Some((chunk, places)) = places else { continue };
+            let (from, mut to) = (places.aged, places.aged);
+            let last = places.len().min(from.saturating_add(AGED_AT_ONCE));
             let places: Vec<Location> = (from..last).filter_map(|place| chunk.location(place)).collect();
             let mut block = Block::default();
             let mut oldest = None;
@@ -265,8 +277,8 @@ impl<D: Disk> Journal<D> {
                 to += 1;
             }
             if let Some(chunk) = self.index.chunk_mut(key) {
-                chunk.aged = to;
                 chunk.oldest = oldest.unwrap_or(chunk.oldest);
+                chunk.places.iter_mut().for_each(|places| places.aged = to);
             }
             self.give_up_places(key, from, to, DropReason::TooOld);
         }
@@ -279,7 +291,7 @@ impl Compaction {
     }
 
     /// Copies that are on disk and not yet counted lie here or later.
-    fn first_destination(&self) -> Option<u64> {
+    pub(super) fn first_destination(&self) -> Option<u64> {
         self.moved.first().map(|(_, location, _)| location.segment)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::disk::{Disk, read_stubbornly};
 use super::frame::{FORMAT_VERSION, HeaderFound, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::options::PAGE_BYTES;
+use super::segment_bytes::SegmentBytes;
 use super::segments::Slot;
 use super::types::OpenError;
 
@@ -56,7 +57,14 @@ pub(super) fn read_files<D: Disk>(disk: &mut D) -> Result<Files, OpenError> {
 }
 
 fn is_blank_behind_header<D: Disk>(disk: &mut D, slot: &Slot) -> bool {
-    read_whole(disk, slot).iter().skip(SEGMENT_HEADER_BYTES).all(|byte| *byte == 0)
+    let mut bytes = SegmentBytes::new(disk, slot);
+    let page = usize::try_from(PAGE_BYTES).unwrap_or(4096);
+    let mut skipped = SEGMENT_HEADER_BYTES;
+    let is_blank = (0..slot.bytes).step_by(page).all(|offset| {
+        let skipped = std::mem::take(&mut skipped);
+        bytes.at(offset, page).iter().skip(skipped).all(|byte| *byte == 0)
+    });
+    is_blank && bytes.failures() == 0
 }
 
 /// The header, from its first or its second place: damage is local. Where a file was being used again when the power
@@ -80,22 +88,4 @@ fn read_header<D: Disk>(disk: &mut D, slot: &Slot) -> HeaderFound {
         (HeaderFound::Blank, _) => HeaderFound::Blank,
         (HeaderFound::Damaged, _) => HeaderFound::Damaged,
     }
-}
-
-/// A whole file; shorter than it should be when it was cut. Pages that cannot be read are zeros.
-pub(super) fn read_whole<D: Disk>(disk: &mut D, slot: &Slot) -> Vec<u8> {
-    let mut bytes = vec![0; usize::try_from(slot.bytes).unwrap_or(usize::MAX)];
-    match read_stubbornly(disk, &slot.name, 0, &mut bytes) {
-        Ok(count) => bytes.truncate(count),
-        Err(_) => {
-            let mut offset = 0;
-            for page in bytes.chunks_mut(usize::try_from(PAGE_BYTES).unwrap_or(4096)) {
-                if read_stubbornly(disk, &slot.name, offset, page).is_err() {
-                    page.fill(0);
-                }
-                offset += PAGE_BYTES;
-            }
-        }
-    }
-    bytes
 }

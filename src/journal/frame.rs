@@ -5,7 +5,7 @@ use super::options::PAGE_BYTES;
 
 const MAGIC: [u8; 8] = *b"TIDEGATE";
 /// The format that is written, and the newest that is read.
-pub(super) const FORMAT_VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 2;
 /// Length of a segment's header; it stands in the first page and again in the last.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
 /// Length of a commit's header.
@@ -149,26 +149,46 @@ pub(super) fn seal_frame(
     frame.resize(padded(frame.len()), 0);
 }
 
-/// The frame at the start of `bytes`, if there is one of this segment and this place, with a number that may follow
-/// `after`.
-pub(super) fn check_frame(bytes: &[u8], generation: u64, offset: u64, after: u64) -> Option<Frame> {
+/// What stands where a commit may begin: not believed before it is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameHead {
+    crc: u32,
+    frame: Frame,
+}
+
+/// The head of a commit at the start of `bytes`, if there may be one with a number that may follow `after`. `left` is how
+/// far it is from there to the end of the log.
+pub(super) fn frame_head(bytes: &[u8], offset: u64, left: u64, after: u64) -> Option<FrameHead> {
     let mut reader = Reader::new(bytes);
     let crc = reader.u32_le("checksum").ok()?;
     let body_bytes = usize::try_from(reader.u32_le("length").ok()?).ok()?;
     let commit = reader.u64_le("commit").ok()?;
     let flags = reader.u32_le("flags").ok()?;
     // Cheap tests first: most pages that are looked at while a hole is searched begin no frame.
-    let pages = u64::try_from(bytes.len()).unwrap_or(u64::MAX) / PAGE_BYTES;
-    if commit <= after || body_bytes > reader.rest().len() || flags > CHECKPOINT_FLAG {
+    let is_long = u64::try_from(FRAME_HEADER_BYTES + body_bytes).is_ok_and(|bytes| bytes > left);
+    if commit <= after || is_long || flags > CHECKPOINT_FLAG {
         return None;
     }
     // Behind a hole the number says how many commits stood there: at most one a page.
-    if commit - after > offset / PAGE_BYTES + pages {
+    if commit - after > offset / PAGE_BYTES + left / PAGE_BYTES {
         return None;
     }
-    let covered = bytes.get(4..FRAME_HEADER_BYTES + body_bytes)?;
-    let expected = crc32c::crc32c_append(seed(generation, offset), covered);
-    (crc == expected).then_some(Frame { commit, has_checkpoint: flags == CHECKPOINT_FLAG, body_bytes })
+    let frame = Frame { commit, has_checkpoint: flags == CHECKPOINT_FLAG, body_bytes };
+    Some(FrameHead { crc, frame })
+}
+
+impl FrameHead {
+    /// Bytes of the frame, without the padding.
+    pub(super) fn frame_bytes(&self) -> usize {
+        FRAME_HEADER_BYTES + self.frame.body_bytes
+    }
+
+    /// The frame, if its bytes are those of this segment and this place.
+    pub(super) fn prove(self, bytes: &[u8], generation: u64, offset: u64) -> Option<Frame> {
+        let covered = bytes.get(4..self.frame_bytes())?;
+        let expected = crc32c::crc32c_append(seed(generation, offset), covered);
+        (self.crc == expected).then_some(self.frame)
+    }
 }
 
 fn seed(generation: u64, offset: u64) -> u32 {

@@ -1,108 +1,27 @@
-//! Where everything that is owed lies: in memory, rebuilt at every start.
+//! Where everything that is owed lies, as far as memory needs to know.
 //!
-//! A [`Chunk`] is a run of messages of one segment, in order of sequence, with the place of each: four bytes a
-//! message. A [`Queue`] says for one consumer which messages of which chunk it is owed, as ranges of places in the
-//! chunk: eight bytes for any number of neighbours. What is in no queue is not needed any more, and a segment none
-//! of whose messages is in a queue is free. Payloads are never here.
+//! For each segment a few [`Chunk`]s, for each consumer a [`Run`] of each chunk in which it is owed anything: that is all
+//! that a backlog costs. The chunks that are in use are open and know every place; `opening` says how they become so.
+//! What is in no run is not needed any more, and a segment of which nothing is in a run is free. Payloads are never here.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::codec::Cursor;
+use super::chunk::{Chunk, Location, Run};
+use super::codec::{ChunkNote, Cursor, OwedNote};
 use super::ranges::Ranges;
 use crate::durable::{ConsumerId, Sequence};
 use crate::time::Moment;
 
-/// Where an entry begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Location {
-    pub(super) segment: u64,
-    pub(super) offset: u32,
-}
-
-/// The sequences of a chunk.
-#[derive(Debug, Clone)]
-enum Sequences {
-    /// One after the other from here.
-    From(Sequence),
-    /// These; moved messages have gaps between them.
-    These(Vec<Sequence>),
-}
-
-/// Messages of one segment, in order of sequence; no other chunk has a sequence between its first and its last.
-#[derive(Debug, Clone)]
-pub(super) struct Chunk {
-    pub(super) segment: u64,
-    sequences: Sequences,
-    offsets: Vec<u32>,
-    /// Bytes of all its entries.
-    bytes: u64,
-    /// Not older than this is any message from `aged` on.
-    pub(super) oldest: Moment,
-    /// Messages before this place were given up for their age.
-    pub(super) aged: u32,
-    /// How many deliveries of its messages are owed.
-    owed: u64,
-}
-
-impl Chunk {
-    fn new(sequences: Sequences, location: Location, bytes: u64, oldest: Moment) -> Chunk {
-        let offsets = vec![location.offset];
-        Chunk { segment: location.segment, sequences, offsets, bytes, oldest, aged: 0, owed: 0 }
-    }
-
-    pub(super) fn len(&self) -> u32 {
-        u32::try_from(self.offsets.len()).unwrap_or(u32::MAX)
-    }
-
-    pub(super) fn sequence(&self, place: u32) -> Option<Sequence> {
-        match &self.sequences {
-            Sequences::From(first) => (place < self.len()).then(|| Sequence(first.0 + u64::from(place))),
-            Sequences::These(these) => these.get(usize::try_from(place).ok()?).copied(),
-        }
-    }
-
-    pub(super) fn location(&self, place: u32) -> Option<Location> {
-        let offset = *self.offsets.get(usize::try_from(place).ok()?)?;
-        Some(Location { segment: self.segment, offset })
-    }
-
-    /// The place of a sequence, or of the next larger one that is here.
-    fn place_at_or_after(&self, sequence: Sequence) -> u32 {
-        let place = match &self.sequences {
-            Sequences::From(first) => {
-                usize::try_from(sequence.0.saturating_sub(first.0)).unwrap_or(usize::MAX)
-            }
-            Sequences::These(these) => these.partition_point(|other| *other < sequence),
-        };
-        u32::try_from(place.min(self.offsets.len())).unwrap_or(u32::MAX)
-    }
-
-    fn place(&self, sequence: Sequence) -> Option<u32> {
-        let place = self.place_at_or_after(sequence);
-        (self.sequence(place) == Some(sequence)).then_some(place)
-    }
-
-    fn follows(&self, sequence: Sequence) -> bool {
-        matches!(self.sequences, Sequences::From(first) if first.0 + u64::from(self.len()) == sequence.0)
-    }
-
-    /// About how many bytes one of its entries has.
-    fn bytes_each(&self) -> u64 {
-        self.bytes / u64::from(self.len()).max(1)
-    }
-}
-
 /// What is owed to one consumer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Queue {
-    /// By the first sequence of the chunk: the places in it that are owed. Never empty ones.
-    runs: BTreeMap<Sequence, Ranges<u32>>,
-    messages: u64,
+    /// By the first sequence of the chunk. Never empty ones.
+    pub(super) runs: BTreeMap<Sequence, Run>,
+    pub(super) messages: u64,
     /// The last sequence that was ever owed since the start.
     last_queued: Sequence,
     /// Above the first that is owed: what is not owed any more.
-    done: Ranges<u64>,
+    pub(super) done: Ranges<u64>,
     /// The highest sequence that was handed out by a load.
     pub(super) loaded_through: Sequence,
 }
@@ -111,10 +30,17 @@ pub(super) struct Queue {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Index {
     /// By their first sequence.
-    chunks: BTreeMap<Sequence, Chunk>,
-    queues: BTreeMap<ConsumerId, Queue>,
+    pub(super) chunks: BTreeMap<Sequence, Chunk>,
+    pub(super) queues: BTreeMap<ConsumerId, Queue>,
     /// How many deliveries are owed in each segment; never zero.
-    owed_in: BTreeMap<u64, u64>,
+    pub(super) owed_in: BTreeMap<u64, u64>,
+    /// How many places may be known at once, those of the newest chunk aside.
+    pub(super) places_max: usize,
+    /// Closed chunks of which it is not known whether anything in them is owed.
+    pub(super) doubtful: BTreeSet<Sequence>,
+    /// A segment whose chunks stay open.
+    pub(super) pinned: Option<u64>,
+    pub(super) clock: u64,
 }
 
 impl Index {
@@ -125,9 +51,8 @@ impl Index {
     /// Nothing is owed to that consumer any more; how much was.
     pub(super) fn close_queue(&mut self, consumer: ConsumerId) -> u64 {
         let Some(queue) = self.queues.remove(&consumer) else { return 0 };
-        for (key, places) in &queue.runs {
-            let count = places.iter().map(|(first, last)| u64::from(last - first) + 1).sum();
-            self.release(*key, count);
+        for (key, run) in &queue.runs {
+            self.release(*key, run.owed);
         }
         queue.messages
     }
@@ -157,6 +82,12 @@ impl Index {
         self.chunks.iter().map(|(key, chunk)| (*key, chunk))
     }
 
+    /// The chunks of one segment.
+    pub(super) fn chunks_of(&self, segment: u64) -> Vec<Sequence> {
+        let chunks = self.chunks.iter().filter(|(_, chunk)| chunk.segment == segment);
+        chunks.map(|(key, _)| *key).collect()
+    }
+
     /// How many deliveries are owed in a segment.
     pub(super) fn owed_in(&self, segment: u64) -> u64 {
         self.owed_in.get(&segment).copied().unwrap_or(0)
@@ -172,124 +103,200 @@ impl Index {
     ) -> (Sequence, u32) {
         if let Some(mut last) = self.chunks.last_entry()
             && last.get().segment == location.segment
-            && last.get().follows(sequence)
+            && last.get().places.as_ref().is_some_and(|places| places.is_followed_by(sequence))
         {
             let key = *last.key();
-            let chunk = last.get_mut();
-            chunk.offsets.push(location.offset);
-            chunk.bytes += entry_bytes;
-            return (key, chunk.len() - 1);
+            return (key, last.get_mut().push(sequence, location.offset, entry_bytes));
         }
         if let Some(last) = self.chunks.last_entry().filter(|last| last.get().owed == 0) {
             last.remove();
         }
-        self.chunks
-            .insert(sequence, Chunk::new(Sequences::From(sequence), location, entry_bytes, accepted_at));
+        self.chunks.insert(sequence, Chunk::begun(sequence, location, entry_bytes, accepted_at));
+        self.touch(sequence);
         (sequence, 0)
     }
 
     /// A message is owed to a consumer. Sequences ascend for each consumer. Whether there is such a consumer.
-    pub(super) fn owe(&mut self, consumer: ConsumerId, key: Sequence, place: u32) -> bool {
+    pub(super) fn owe(
+        &mut self,
+        consumer: ConsumerId,
+        key: Sequence,
+        place: u32,
+        accepted_at: Moment,
+    ) -> bool {
         let Some(queue) = self.queues.get_mut(&consumer) else { return false };
         let Some(chunk) = self.chunks.get_mut(&key) else { return false };
-        queue.runs.entry(key).or_default().insert(place, place);
+        let Some(sequence) = chunk.sequence(place) else { return false };
+        queue.runs.entry(key).or_default().owe(place, sequence, accepted_at);
         queue.messages += 1;
-        queue.last_queued = queue.last_queued.max(chunk.sequence(place).unwrap_or_default());
+        queue.last_queued = queue.last_queued.max(sequence);
         chunk.owed += 1;
         *self.owed_in.entry(chunk.segment).or_default() += 1;
         true
     }
 
+    /// A chunk that a checkpoint tells of, less what was settled since; closed.
+    pub(super) fn add_closed(&mut self, note: &ChunkNote) {
+        let mut all = 0;
+        for owed in &note.owed {
+            let Some(queue) = self.queues.get_mut(&ConsumerId(owed.consumer)) else { continue };
+            let messages = owed.messages.max(1);
+            let mut run = Run::closed(messages, owed.first, owed.last);
+            if owed.messages == 0 {
+                run.is_doubtful = true;
+                self.doubtful.insert(note.first);
+            }
+            queue.runs.insert(note.first, run);
+            queue.messages += messages;
+            queue.last_queued = queue.last_queued.max(owed.last);
+            all += messages;
+        }
+        if all > 0 {
+            *self.owed_in.entry(note.segment).or_default() += all;
+            let (segment, last, messages, bytes) = (note.segment, note.last, note.messages, note.bytes);
+            let oldest = note.oldest;
+            let chunk = Chunk { segment, last, messages, bytes, oldest, owed: all, used: 0, places: None };
+            self.chunks.insert(note.first, chunk);
+        }
+    }
+
+    /// What a checkpoint says of the chunks of one segment.
+    pub(super) fn notes(&self, segment: u64) -> Vec<ChunkNote> {
+        let keys = self.chunks_of(segment);
+        let chunks = keys.iter().filter_map(|key| Some((*key, self.chunks.get(key)?)));
+        let note = |(key, chunk): (Sequence, &Chunk)| {
+            let owed = self.queues.iter().filter_map(|(consumer, queue)| {
+                let run = queue.runs.get(&key)?;
+                let (first, last) = (run.first(chunk), run.last(chunk));
+                let messages = run.owed - u64::from(run.is_doubtful);
+                Some(OwedNote { consumer: consumer.0, messages, first, last })
+            });
+            let (segment, first, last) = (chunk.segment, key, chunk.last);
+            let (messages, bytes, oldest) = (chunk.messages, chunk.bytes, chunk.oldest);
+            ChunkNote { segment, first, last, messages, bytes, oldest, owed: owed.collect() }
+        };
+        chunks.filter(|(_, chunk)| chunk.owed > 0).map(note).collect()
+    }
+
     /// A message is not owed to a consumer any more; whether it was.
     pub(super) fn settle(&mut self, consumer: ConsumerId, sequence: Sequence) -> bool {
-        let Some((key, place)) = self.find(sequence) else { return false };
+        let Some(key) = self.chunk_of(sequence) else { return false };
+        let Some(chunk) = self.chunks.get(&key) else { return false };
         let Some(queue) = self.queues.get_mut(&consumer) else { return false };
         let Some(run) = queue.runs.get_mut(&key) else { return false };
-        if !run.remove(place) {
+        let before = if let Some(places) = &mut run.places {
+            let Some(place) = chunk.place(sequence).filter(|place| places.remove(*place)) else {
+                return false;
+            };
+            places.before(place).and_then(|place| chunk.sequence(place))
+        } else if run.may_hold(sequence) && !queue.done.contains(sequence.0) {
+            if run.owed == 1 {
+                run.is_doubtful = true;
+                self.doubtful.insert(key);
+                queue.done.insert(sequence.0, sequence.0);
+                return true;
+            }
+            // Whether anything is owed just before it is not known.
+            Some(Sequence(sequence.0.saturating_sub(1)))
+        } else {
             return false;
-        }
-        let before_in_chunk = run.before(place);
-        if run.is_empty() {
+        };
+        run.owed -= 1;
+        if run.owed == 0 {
             queue.runs.remove(&key);
         }
         queue.messages -= 1;
-        let before = match before_in_chunk {
-            Some(place) => self.chunks.get(&key).and_then(|chunk| chunk.sequence(place)),
-            None => {
-                let earlier = queue.runs.range(..key).next_back();
-                earlier.and_then(|(key, places)| self.chunks.get(key)?.sequence(places.last()?))
-            }
+        let earlier = || {
+            let (key, run) = queue.runs.range(..key).next_back()?;
+            Some(run.last(self.chunks.get(key)?))
         };
-        match before {
+        match before.or_else(earlier) {
             // Nothing is owed between the one before and this.
             Some(before) => queue.done.insert(before.0 + 1, sequence.0),
             None => {
-                let first = queue.runs.first_key_value();
-                let first = first.and_then(|(key, places)| self.chunks.get(key)?.sequence(places.first()?));
-                queue.done.remove_through(first.map_or(u64::MAX, |first| first.0));
+                let first = self.first_owed(consumer);
+                if let Some(queue) = self.queues.get_mut(&consumer) {
+                    queue.done.remove_through(first.map_or(u64::MAX, |first| first.0.saturating_sub(1)));
+                }
             }
         }
         self.release(key, 1);
         true
     }
 
-    /// Notes that a message was settled before it ever was in the queue.
+    /// Notes that a message was settled before it ever was in the queue: it is the last of all.
     pub(super) fn settled_before_queued(&mut self, consumer: ConsumerId, sequence: Sequence) {
-        if let Some(queue) = self.queues.get_mut(&consumer).filter(|queue| !queue.runs.is_empty()) {
-            queue.done.insert(sequence.0, sequence.0);
-        }
+        let Some(queue) = self.queues.get_mut(&consumer) else { return };
+        let Some((key, run)) = queue.runs.last_key_value() else { return };
+        let last = self.chunks.get(key).map_or(*key, |chunk| run.last(chunk));
+        queue.done.insert(last.0 + 1, sequence.0);
     }
 
     /// How far each consumer came, for a checkpoint behind which nothing up to `committed` will be kept.
     pub(super) fn cursors(&self, committed: Sequence) -> impl Iterator<Item = Cursor> + '_ {
-        self.queues.iter().map(move |(consumer, queue)| Cursor {
-            consumer: consumer.0,
-            low: self.first_owed(queue).map_or(committed.0, |first| first.0 - 1),
-            done: queue.done.iter().collect(),
+        self.queues.iter().map(move |(consumer, queue)| {
+            let low = self.first_owed(*consumer).map_or(committed.0, |first| first.0.saturating_sub(1));
+            let above = queue.done.iter().filter(|(_, last)| *last > low);
+            let done = above.map(|(first, last)| (first.max(low + 1), last)).collect();
+            Cursor { consumer: consumer.0, low, done }
         })
     }
 
     /// Takes up what a consumer had settled, after everything that it is owed was found.
     pub(super) fn restore_cursor(&mut self, consumer: ConsumerId, mut done: Ranges<u64>) {
-        let Some(queue) = self.queues.get(&consumer) else { return };
-        done.remove_through(self.first_owed(queue).map_or(u64::MAX, |first| first.0));
+        done.remove_through(self.first_owed(consumer).map_or(u64::MAX, |first| first.0.saturating_sub(1)));
         if let Some(queue) = self.queues.get_mut(&consumer) {
             queue.done = done;
         }
     }
 
-    fn first_owed(&self, queue: &Queue) -> Option<Sequence> {
-        let (key, places) = queue.runs.first_key_value()?;
-        self.chunks.get(key)?.sequence(places.first()?)
+    /// Nothing before this is owed to a consumer.
+    pub(super) fn first_owed(&self, consumer: ConsumerId) -> Option<Sequence> {
+        let (key, run) = self.queues.get(&consumer)?.runs.first_key_value()?;
+        Some(run.first(self.chunks.get(key)?))
     }
 
-    /// Where a kept message is, when any of its chunk is still needed.
-    pub(super) fn find(&self, sequence: Sequence) -> Option<(Sequence, u32)> {
+    /// The chunk in whose range a sequence is.
+    pub(super) fn chunk_of(&self, sequence: Sequence) -> Option<Sequence> {
         let (key, chunk) = self.chunks.range(..=sequence).next_back()?;
-        Some((*key, chunk.place(sequence)?))
+        (sequence <= chunk.last).then_some(*key)
     }
 
-    /// What is owed to a consumer after `after`, in order.
-    pub(super) fn owed_after(
-        &self,
-        consumer: ConsumerId,
-        after: Sequence,
-    ) -> impl Iterator<Item = (Sequence, Location)> + '_ {
-        let runs = self.queues.get(&consumer).map(|queue| &queue.runs);
-        // The chunk in which `after` lies begins before it.
-        let from = self.chunks.range(..=after).next_back().map_or(Sequence::ZERO, |(key, _)| *key);
-        let runs =
-            runs.into_iter().flat_map(move |runs| runs.range((Bound::Included(from), Bound::Unbounded)));
-        runs.flat_map(move |(key, places)| {
-            let chunk = self.chunks.get(key);
-            let start = chunk.map_or(0, |chunk| chunk.place_at_or_after(after.next()));
-            let places =
-                std::iter::successors(places.at_or_after(start), |place| places.at_or_after(place + 1));
-            places.filter_map(move |place| Some((chunk?.sequence(place)?, chunk?.location(place)?)))
+    /// Whether a kept message is in an open chunk.
+    pub(super) fn has(&self, sequence: Sequence) -> bool {
+        let chunk = self.chunk_of(sequence).and_then(|key| self.chunks.get(&key));
+        chunk.is_some_and(|chunk| chunk.place(sequence).is_some())
+    }
+
+    /// The first chunk of which a consumer may be owed something after `after`, with the last sequence of it.
+    pub(super) fn next_chunk(&self, consumer: ConsumerId, after: Sequence) -> Option<(Sequence, Sequence)> {
+        let runs = &self.queues.get(&consumer)?.runs;
+        let here = runs.range(..=after).next_back();
+        let here = here.and_then(|(key, _)| Some((*key, self.chunks.get(key)?.last)));
+        here.filter(|(_, last)| *last > after).or_else(|| {
+            let (key, _) = runs.range(after.next()..).next()?;
+            Some((*key, self.chunks.get(key)?.last))
         })
     }
 
-    /// What a consumer is owed of a chunk, from place `from` up to place `to`, which is not among them.
+    /// What a consumer is owed of an open chunk after `after`, in order.
+    pub(super) fn owed_after(
+        &self,
+        consumer: ConsumerId,
+        key: Sequence,
+        after: Sequence,
+    ) -> impl Iterator<Item = (Sequence, Location)> + '_ {
+        let run = self.queues.get(&consumer).and_then(|queue| queue.runs.get(&key)?.places.as_ref());
+        let chunk = self.chunks.get(&key);
+        let start = chunk.and_then(|chunk| chunk.places.as_ref());
+        let start = start.map_or(0, |places| places.at_or_after(after.next()));
+        let places = run.into_iter().flat_map(move |places| {
+            std::iter::successors(places.at_or_after(start), |place| places.at_or_after(place + 1))
+        });
+        places.filter_map(move |place| Some((chunk?.sequence(place)?, chunk?.location(place)?)))
+    }
+
+    /// What a consumer is owed of an open chunk, from place `from` up to place `to`, which is not among them.
     pub(super) fn owed_in_chunk(
         &self,
         consumer: ConsumerId,
@@ -297,18 +304,19 @@ impl Index {
         from: u32,
         to: u32,
     ) -> Vec<Sequence> {
-        let places = self.queues.get(&consumer).and_then(|queue| queue.runs.get(&key));
+        let places = self.queues.get(&consumer).and_then(|queue| queue.runs.get(&key)?.places.as_ref());
         let Some((places, chunk)) = places.zip(self.chunks.get(&key)) else { return Vec::new() };
         let places = places.iter().flat_map(|(first, last)| first.max(from)..last.saturating_add(1).min(to));
         places.filter_map(|place| chunk.sequence(place)).collect()
     }
 
-    /// The messages of a segment that somebody is owed, in order of sequence.
+    /// The messages of a segment that somebody is owed, in order of sequence. Its chunks are open.
     pub(super) fn live_in(&self, segment: u64) -> Vec<(Sequence, Location)> {
         let mut live = Vec::new();
         for (key, chunk) in self.chunks.iter().filter(|(_, chunk)| chunk.segment == segment) {
             let mut places = Ranges::default();
-            for run in self.queues.values().filter_map(|queue| queue.runs.get(key)) {
+            let runs = self.queues.values().filter_map(|queue| queue.runs.get(key)?.places.as_ref());
+            for run in runs {
                 run.iter().for_each(|(first, last)| places.insert(first, last));
             }
             let places = places.iter().flat_map(|(first, last)| first..=last);
@@ -317,77 +325,46 @@ impl Index {
         live
     }
 
-    /// Who is owed a message.
+    /// Who is owed a message of an open chunk.
     pub(super) fn owners(&self, sequence: Sequence) -> Vec<ConsumerId> {
-        let Some((key, place)) = self.find(sequence) else { return Vec::new() };
-        let owed = |queue: &Queue| queue.runs.get(&key).is_some_and(|places| places.contains(place));
-        self.queues.iter().filter(|(_, queue)| owed(queue)).map(|(consumer, _)| *consumer).collect()
+        let found = self.chunk_of(sequence);
+        let found = found.and_then(|key| Some((key, self.chunks.get(&key)?.place(sequence)?)));
+        let Some((key, place)) = found else { return Vec::new() };
+        let places = |queue: &Queue| {
+            queue.runs.get(&key).and_then(|run| run.places.as_ref()?.contains(place).then_some(()))
+        };
+        self.queues
+            .iter()
+            .filter(|(_, queue)| places(queue).is_some())
+            .map(|(consumer, _)| *consumer)
+            .collect()
     }
 
-    /// Messages of one segment were copied elsewhere: from now on they lie there. `moved` is in order of sequence.
-    pub(super) fn relocate(&mut self, from: u64, moved: &[(Sequence, Location, u64)]) {
-        let keys: Vec<Sequence> =
-            self.chunks.iter().filter(|(_, chunk)| chunk.segment == from).map(|(key, _)| *key).collect();
-        for key in keys {
-            let Some(old) = self.chunks.remove(&key) else { continue };
-            let last = old.len().checked_sub(1).and_then(|place| old.sequence(place)).unwrap_or(key);
-            let mine = moved.iter().filter(|(sequence, ..)| (key..=last).contains(sequence));
-            let mut owners: Vec<(Sequence, Vec<ConsumerId>)> = Vec::new();
-            for (sequence, ..) in mine.clone() {
-                let place = old.place(*sequence);
-                let owed = |queue: &Queue| {
-                    queue.runs.get(&key).zip(place).is_some_and(|(places, place)| places.contains(place))
-                };
-                let who = self.queues.iter().filter(|(_, queue)| owed(queue)).map(|(consumer, _)| *consumer);
-                owners.push((*sequence, who.collect()));
-            }
-            self.unlist(key, &old);
-            for ((sequence, location, bytes), (_, who)) in mine.zip(owners) {
-                if !who.is_empty() {
-                    let (key, place) = self.place_moved(*sequence, *location, *bytes, old.oldest);
-                    who.into_iter().for_each(|consumer| {
-                        self.owe(consumer, key, place);
-                    });
-                }
-            }
-        }
+    /// How many of these sequences somebody may be owed, should they have been addressed to them; of chunks that are
+    /// being opened.
+    pub(super) fn may_be_owed(&self, sequences: std::ops::Range<u64>) -> u64 {
+        let may_be_owed = |sequence: &u64| {
+            let sequence = Sequence(*sequence);
+            let Some(key) = self.chunk_of(sequence) else { return false };
+            self.queues.values().any(|queue| {
+                let run = queue.runs.get(&key).filter(|run| run.may_hold(sequence));
+                run.is_some() && !queue.done.contains(sequence.0)
+            })
+        };
+        u64::try_from(sequences.filter(may_be_owed).count()).unwrap_or(u64::MAX)
     }
 
-    /// Takes a chunk out of every queue.
-    fn unlist(&mut self, key: Sequence, old: &Chunk) {
-        for queue in self.queues.values_mut() {
-            if let Some(places) = queue.runs.remove(&key) {
-                queue.messages -= places.iter().map(|(first, last)| u64::from(last - first) + 1).sum::<u64>();
-            }
-        }
-        self.forget_owed(old.segment, old.owed);
+    /// About how many messages are owed to somebody: where one is owed to several, it may count once only.
+    pub(super) fn messages(&self) -> u64 {
+        let most = |key: &Sequence| {
+            let runs = self.queues.values().filter_map(|queue| queue.runs.get(key));
+            runs.map(|run| run.owed).max().unwrap_or(0)
+        };
+        self.chunks.keys().map(most).sum()
     }
 
-    /// A moved message lies at `location`: it joins the chunk just before it if that lies in the same segment and is
-    /// of moved messages too. Nothing else may lie between.
-    pub(super) fn place_moved(
-        &mut self,
-        sequence: Sequence,
-        location: Location,
-        entry_bytes: u64,
-        oldest: Moment,
-    ) -> (Sequence, u32) {
-        if let Some((key, chunk)) = self.chunks.range_mut(..sequence).next_back()
-            && chunk.segment == location.segment
-            && let Sequences::These(these) = &mut chunk.sequences
-            && these.last().is_some_and(|last| *last < sequence)
-        {
-            these.push(sequence);
-            chunk.offsets.push(location.offset);
-            chunk.bytes += entry_bytes;
-            return (*key, chunk.len() - 1);
-        }
-        let sequences = Sequences::These(vec![sequence]);
-        self.chunks.insert(sequence, Chunk::new(sequences, location, entry_bytes, oldest));
-        (sequence, 0)
-    }
-
-    fn release(&mut self, key: Sequence, count: u64) {
+    /// So many deliveries of a chunk are not owed any more.
+    pub(super) fn release(&mut self, key: Sequence, count: u64) {
         let Some(chunk) = self.chunks.get_mut(&key) else { return };
         chunk.owed -= count;
         let (segment, free) = (chunk.segment, chunk.owed == 0);
@@ -398,20 +375,13 @@ impl Index {
         }
     }
 
-    fn forget_owed(&mut self, segment: u64, count: u64) {
+    pub(super) fn forget_owed(&mut self, segment: u64, count: u64) {
         if let Some(owed) = self.owed_in.get_mut(&segment) {
             *owed -= count;
             if *owed == 0 {
                 self.owed_in.remove(&segment);
             }
         }
-    }
-
-    /// Forgets chunks that nobody needs, and what was allocated for growth.
-    pub(super) fn shrink(&mut self) {
-        self.chunks.retain(|_, chunk| chunk.owed > 0);
-        // The newest goes on growing.
-        self.chunks.values_mut().rev().skip(1).for_each(|chunk| chunk.offsets.shrink_to_fit());
     }
 }
 
@@ -426,10 +396,7 @@ impl Queue {
 
     /// About how many bytes are owed.
     pub(super) fn bytes(&self, index: &Index) -> u64 {
-        let chunks = self.runs.iter().filter_map(|(key, places)| Some((index.chunks.get(key)?, places)));
-        let bytes = chunks.map(|(chunk, places)| {
-            places.iter().map(|(first, last)| u64::from(last - first) + 1).sum::<u64>() * chunk.bytes_each()
-        });
-        bytes.sum()
+        let chunks = self.runs.iter().filter_map(|(key, run)| Some((index.chunks.get(key)?, run)));
+        chunks.map(|(chunk, run)| run.owed * chunk.bytes_each()).sum()
     }
 }

@@ -10,7 +10,7 @@ use super::options::Options;
 use super::pending::{From, Pending, What};
 use super::recover::{self, Found};
 use super::segments::Segments;
-use super::types::{Backlog, Event, OpenError, Recovery, Sizes, Status, Writer};
+use super::types::{Backlog, Event, OpenError, Recovery, Report, Sizes, Status, Writer};
 use crate::durable::{ConsumerId, DropReason, JournalHealth, Record, Sequence, State, Ticket, Urgency};
 use crate::time::{Instant, Moment};
 
@@ -45,6 +45,8 @@ pub struct Journal<D> {
     pub(super) commits: u64,
     pub(super) written_bytes: u64,
     pub(super) readings_committed: u64,
+    /// What was lost, as far as is known.
+    pub(super) report: Report,
 }
 
 impl<D: Disk> Journal<D> {
@@ -55,7 +57,9 @@ impl<D: Disk> Journal<D> {
     /// See [`OpenError`]; nothing was written then.
     pub fn open(mut disk: D, options: Options, now: Moment) -> Result<(Journal<D>, Recovery), OpenError> {
         options.check()?;
-        let Found { state, index, segments, tail, next_commit, report } = recover::recover(&mut disk)?;
+        let Found { state, mut index, segments, tail, next_commit, report } = recover::recover(&mut disk)?;
+        index.places_max = options.places_max;
+        index.shrink();
         for name in &report.unreadable_files {
             // Out of the way, for somebody to look at. Should it fail, it is tried again at the next start.
             let _ = disk.rename(name, &format!("{name}.unreadable"));
@@ -82,10 +86,8 @@ impl<D: Disk> Journal<D> {
             commits: 0,
             written_bytes: 0,
             readings_committed: 0,
+            report: report.clone(),
         };
-        if journal.keeps_latest() {
-            journal.learn_latest();
-        }
         let mut recovery = Recovery { state: journal.state.clone(), report, ..Recovery::default() };
         for what in tail {
             match what {
@@ -194,6 +196,8 @@ impl<D: Disk> Journal<D> {
             commits: self.commits,
             last_committed: self.state.last_sequence,
             backlogs: backlogs.into_iter().collect(),
+            messages_lost: self.report.messages_lost(),
+            unexamined_bytes: self.segments.unexamined_bytes(),
         }
     }
 

@@ -1,12 +1,13 @@
 //! `when_full = "keep-latest"`: when there is no room, a message goes first that a newer one of its topic has
 //! superseded for the same consumer.
 
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::chunk::Location;
 use super::codec::read_kept;
 use super::disk::Disk;
-use super::index::Location;
 use super::journal::Journal;
 use super::load::Block;
 use super::options::WhenFull;
@@ -20,22 +21,30 @@ const SEGMENTS_AT_ONCE: usize = 4;
 
 /// The newest message of each topic that each consumer is owed. What is not known here counts as not superseded.
 #[derive(Debug, Default)]
-pub(super) struct Latest(HashMap<(ConsumerId, u64), Sequence>);
+pub(super) struct Latest {
+    known: HashMap<(ConsumerId, u64), Sequence>,
+    /// Whether what an earlier run kept was looked at.
+    knows_earlier: bool,
+}
 
 impl Latest {
     pub(super) fn note(&mut self, consumer: ConsumerId, topic: u64, sequence: Sequence) {
-        let is_known = self.0.contains_key(&(consumer, topic));
-        if is_known || self.0.len() < LATEST_TOPICS {
-            self.0.insert((consumer, topic), sequence);
+        let has_room = self.known.len() < LATEST_TOPICS;
+        match self.known.entry((consumer, topic)) {
+            Occupied(mut latest) => *latest.get_mut() = sequence.max(*latest.get()),
+            Vacant(latest) if has_room => {
+                latest.insert(sequence);
+            }
+            Vacant(_) => {}
         }
     }
 
     fn supersedes(&self, consumer: ConsumerId, topic: u64, sequence: Sequence) -> bool {
-        self.0.get(&(consumer, topic)).is_some_and(|latest| *latest > sequence)
+        self.known.get(&(consumer, topic)).is_some_and(|latest| *latest > sequence)
     }
 
     pub(super) fn forget(&mut self, consumer: ConsumerId) {
-        self.0.retain(|(other, _), _| *other != consumer);
+        self.known.retain(|(other, _), _| *other != consumer);
     }
 }
 
@@ -65,26 +74,31 @@ impl<D: Disk> Journal<D> {
         hasher.finish()
     }
 
-    /// Learns the topics of what an earlier run kept.
-    pub(super) fn learn_latest(&mut self) {
+    /// Learns the topics of what an earlier run kept: whether the disk answered.
+    fn learn_latest(&mut self) -> bool {
         let mut block = Block::default();
-        let consumers: Vec<ConsumerId> = self.index.queues().map(|(consumer, _)| consumer).collect();
-        for consumer in consumers {
-            let mut after = Sequence::ZERO;
-            loop {
-                let next = self.index.owed_after(consumer, after).next();
-                let Some((sequence, location)) = next else { break };
-                if let Some(topic) = self.topic_at(location, &mut block) {
+        let segments: Vec<u64> = self.segments.needed.keys().copied().collect();
+        for segment in segments {
+            if self.open_segment(segment).is_err() {
+                return false;
+            }
+            for (sequence, location) in self.index.live_in(segment) {
+                let Some(topic) = self.topic_at(location, &mut block) else { continue };
+                for consumer in self.index.owners(sequence) {
                     self.latest.note(consumer, topic, sequence);
                 }
-                after = sequence;
             }
+            self.index.close_idle();
         }
+        true
     }
 
     /// Gives up what was superseded in one of the oldest segments, where that is at least half of it, and copies the
     /// rest. Whether there was any.
     pub(super) fn thin_out(&mut self, now: Moment) -> bool {
+        if !self.latest.knows_earlier {
+            self.latest.knows_earlier = self.learn_latest();
+        }
         let candidates = self.oldest_segments();
         for segment in candidates.into_iter().take(SEGMENTS_AT_ONCE) {
             let superseded = self.superseded_in(segment);
@@ -106,12 +120,14 @@ impl<D: Disk> Journal<D> {
     fn superseded_in(&mut self, segment: u64) -> Superseded {
         let mut block = Block::default();
         let mut topics = BTreeMap::new();
+        if self.open_segment(segment).is_err() {
+            return Superseded::default();
+        }
         for (sequence, location) in self.index.live_in(segment) {
             topics.extend(self.topic_at(location, &mut block).map(|topic| (sequence, topic)));
         }
         let mut found = Superseded { owed: self.index.owed_in(segment), runs: Vec::new() };
-        let chunks = self.index.chunks().filter(|(_, chunk)| chunk.segment == segment);
-        let chunks: Vec<(Sequence, u32)> = chunks.map(|(key, chunk)| (key, chunk.len())).collect();
+        let chunks = self.index.chunks_of(segment);
         let consumers: Vec<ConsumerId> = self.index.queues().map(|(consumer, _)| consumer).collect();
         for consumer in consumers {
             let (loaded_through, assigned) = self.handed_out(consumer);
@@ -120,8 +136,8 @@ impl<D: Disk> Journal<D> {
                 let topic = topics.get(sequence);
                 is_out || !topic.is_some_and(|topic| self.latest.supersedes(consumer, *topic, *sequence))
             };
-            for (key, places) in &chunks {
-                let owed = self.index.owed_in_chunk(consumer, *key, 0, *places);
+            for key in &chunks {
+                let owed = self.index.owed_in_chunk(consumer, *key, 0, u32::MAX);
                 let runs = owed.split(stays).filter(|run| !run.is_empty());
                 found.runs.extend(runs.map(|run| (consumer, run.to_vec())));
             }

@@ -1,9 +1,9 @@
 //! Reading back what is owed: from disk, or from what waits to be written.
 
+use super::chunk::Location;
 use super::codec::{Malformed, entry_length, kept_body, read_kept, read_kept_head};
 use super::disk::{Disk, read_stubbornly};
 use super::frame::SEGMENT_HEADER_BYTES;
-use super::index::Location;
 use super::journal::Journal;
 use super::types::{Alarm, Event, Load, Loaded};
 use crate::durable::{ConsumerId, DropReason, LoadedDelivery, Record, Sequence};
@@ -60,20 +60,43 @@ impl<D: Disk> Journal<D> {
 
     /// Whether the request's bounds, or the disk, cut it short.
     fn load_from_disk(&mut self, request: &Load, loaded: &mut Loaded) -> bool {
-        // One more than may be given, to know whether there is more.
-        let owed = self.index.owed_after(request.consumer, request.after);
-        let owed: Vec<(Sequence, Location)> =
-            owed.take(request.max_messages.max(1).saturating_add(1)).collect();
         let mut block = Block::default();
         let mut bytes = 0;
-        for (sequence, location) in owed {
-            if loaded.deliveries.len() >= request.max_messages.max(1) {
+        let mut after = request.after;
+        while let Some((key, last)) = self.index.next_chunk(request.consumer, after) {
+            if self.open_chunk(key).is_err() {
+                self.can_read = !loaded.deliveries.is_empty();
                 return true;
             }
-            match self.read_delivery(request.consumer, sequence, location, &mut block) {
+            if self.load_from_chunk(request, key, after, (loaded, &mut bytes), &mut block) {
+                return true;
+            }
+            after = last;
+        }
+        false
+    }
+
+    fn load_from_chunk(
+        &mut self,
+        request: &Load,
+        key: Sequence,
+        after: Sequence,
+        (loaded, bytes): (&mut Loaded, &mut usize),
+        block: &mut Block,
+    ) -> bool {
+        let max_messages = request.max_messages.max(1);
+        // One more than may be given, to know whether there is more.
+        let wanted = max_messages.saturating_add(1).saturating_sub(loaded.deliveries.len());
+        let owed = self.index.owed_after(request.consumer, key, after).take(wanted);
+        let owed: Vec<(Sequence, Location)> = owed.collect();
+        for (sequence, location) in owed {
+            if loaded.deliveries.len() >= max_messages {
+                return true;
+            }
+            match self.read_delivery(request.consumer, sequence, location, block) {
                 Ok((delivery, entry_bytes)) => {
-                    bytes += entry_bytes;
-                    if bytes > request.max_bytes && !loaded.deliveries.is_empty() {
+                    *bytes += entry_bytes;
+                    if *bytes > request.max_bytes && !loaded.deliveries.is_empty() {
                         return true;
                     }
                     loaded.deliveries.push(delivery);
@@ -171,7 +194,13 @@ impl<D: Disk> Journal<D> {
 
     /// When the oldest message that a consumer is owed was accepted.
     pub(super) fn oldest(&mut self, consumer: ConsumerId) -> Option<Moment> {
-        let (_, location) = self.index.owed_after(consumer, Sequence::ZERO).next()?;
+        let (key, run) = self.index.queue(consumer)?.runs.first_key_value()?;
+        let key = *key;
+        if let (Some(oldest), None) = (run.oldest, &run.places) {
+            return Some(oldest);
+        }
+        self.open_chunk(key).ok()?;
+        let (_, location) = self.index.owed_after(consumer, key, Sequence::ZERO).next()?;
         self.accepted_at(location, &mut Block::default())
     }
 

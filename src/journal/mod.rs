@@ -6,11 +6,12 @@
 //! | where | what |
 //! |---|---|
 //! | `journal` `pending` `load` `commit` `compact` `keep_latest` | the machine: records come in, wait, are read back, come to disk, make room |
-//! | `index` `ranges` | where what is owed lies, in memory |
-//! | `files` `walk` `replay` `recover` `checkpoint` | reading it back, and what makes that short |
-//! | `frame` `codec` `segments` | the bytes: headers and commits, entries, files |
+//! | `index` `chunk` `opening` `ranges` | where what is owed lies, in memory: as little of it as is in use |
+//! | `files` `walk` `replay` `recover` `finder` `checkpoint` | reading it back, and what makes that short |
+//! | `examine` `judge` | reading what is older, when it is needed or there is time; what is damaged in it |
+//! | `frame` `codec` `segments` `segment_bytes` | the bytes: headers and commits, entries, files |
 //!
-//! # Format 1
+//! # Format 2
 //!
 //! All numbers are little-endian. A page is 4096 bytes; everything is written in whole pages, and a page that holds
 //! committed data is never written again while it is needed.
@@ -34,7 +35,8 @@
 //! with a CRC32C of its own, because it is read back alone, and much later.
 //!
 //! **Checkpoint**: the last sequence and consumer · for each segment that is needed: ordinal, end, commits, sequences,
-//! known damage · records that make the state · for each consumer its cursor (nothing up to *low* is owed to it, nor
+//! known damage, messages, and its *chunks*: runs of messages, each with its ends, and to whom how many of it are owed ·
+//! records that make the state · for each consumer its cursor (nothing up to *low* is owed to it, nor
 //! what is in these ranges) · end. It stands at the start of a segment's first commit, in almost every segment.
 //!
 //! # Rules
@@ -61,31 +63,45 @@
 //!    format ends it here, with everything untouched.
 //! 2. The newest segment whose first commit is intact and begins with a checkpoint is where reading begins; everything
 //!    behind it is applied, in order of ordinals, a commit that was written twice only the second time.
-//! 3. The segments that the checkpoint names, and those since, are walked through: what is kept in them and still owed
-//!    by the cursors is what the queues hold. What the last commit holds waits to be written again.
+//! 3. The segments since the checkpoint are walked through: what is kept in them and still owed by the cursors is what
+//!    the queues hold. Of older ones the checkpoint's chunks tell how much is owed, less what was settled since; they
+//!    are read when somebody is given something out of them, and one after the other when there is time. So neither
+//!    the time to open nor memory depends on the backlog. What the last commit holds waits to be written again.
 //! 4. Where the next page is no commit, later pages are searched: a valid commit with a higher number means a hole,
 //!    whose length in commits the numbers tell and whose length in messages the sequences tell. It is reported, and
 //!    everything intact around it counts. Nothing behind means the end; if the page there begins like the commit that
 //!    would be next, that is reported as a torn tail.
-//! 5. Segments that should be there and are not, or end too early, are reported as lost in the same way.
+//! 5. Segments that should be there and are not, or end too early, are reported as lost in the same way. What is
+//!    damaged in older segments is found when they are read, and reported then.
+//!
+//! # Earlier formats
+//!
+//! Format 1 had no chunks in its checkpoints: its segments are all read at the first start. Nothing is converted; what
+//! is new is written in new segments, of format 2.
 
 mod checkpoint;
+mod chunk;
 mod codec;
 mod commit;
 mod compact;
 mod disk;
+mod examine;
 mod files;
+mod finder;
 mod frame;
 mod index;
 #[expect(clippy::module_inception, reason = "the journal of the module journal")]
 mod journal;
+mod judge;
 mod keep_latest;
 mod load;
+mod opening;
 mod options;
 mod pending;
 mod ranges;
 mod recover;
 mod replay;
+mod segment_bytes;
 mod segments;
 mod types;
 mod walk;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limits::COMMIT_BYTES;
+use crate::limits::{COMMIT_BYTES, JOURNAL_PLACES};
 
 /// Every write is a multiple of this and begins at one: a page with committed data is never written again.
 pub const PAGE_BYTES: u64 = 4096;
@@ -42,6 +42,9 @@ pub struct Options {
     pub commit_bytes: usize,
     /// Length of one segment; a multiple of [`PAGE_BYTES`].
     pub segment_bytes: u64,
+    /// Messages whose places are kept in memory, four bytes each; those of the newest segment and of the one that was
+    /// needed last aside. Others are looked up in their segment when they are needed.
+    pub places_max: usize,
     /// Random: no two runs may have the same, so that bytes of an earlier life of a file are told apart.
     pub seed: u64,
 }
@@ -70,6 +73,7 @@ impl Options {
             commit_interval: Duration::from_secs(1),
             commit_bytes: COMMIT_BYTES,
             segment_bytes,
+            places_max: JOURNAL_PLACES,
             seed,
         }
     }

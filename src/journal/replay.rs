@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::codec::{Entry, SegmentNote};
+use super::codec::{ChunkNote, Entry, SegmentNote};
 use super::ranges::Ranges;
 use crate::durable::{ConsumerId, Record, Sequence, State};
 
@@ -14,6 +14,10 @@ pub(super) struct Replay {
     pub(super) settled: BTreeMap<ConsumerId, Settled>,
     /// Segments before the checkpoint that were needed then.
     pub(super) notes: BTreeMap<u64, SegmentNote>,
+    /// What was owed in them, by the first sequence: less what was settled since.
+    pub(super) chunks: BTreeMap<Sequence, ChunkNote>,
+    /// Messages that were copied since the checkpoint.
+    pub(super) copied: BTreeSet<Sequence>,
     /// Sessions and uplinks that ended.
     pub(super) closed: BTreeSet<ConsumerId>,
     /// Whether there was a checkpoint: if not, there may be consumers that nothing else speaks of.
@@ -48,7 +52,10 @@ impl Replay {
                 let highest = head.consumers.iter().map(|consumer| consumer.0).max().unwrap_or(0);
                 self.state.last_consumer = self.state.last_consumer.max(highest);
             }
-            Entry::Moved(_) | Entry::CheckpointEnd => {}
+            Entry::Moved(head) => {
+                self.copied.insert(head.sequence);
+            }
+            Entry::CheckpointEnd => {}
             Entry::Record(record) => self.apply_record(&record),
             Entry::Checkpoint { last_sequence, last_consumer } => {
                 *self = Replay { has_checkpoint: true, ..Replay::default() };
@@ -58,12 +65,17 @@ impl Replay {
             Entry::Segment(note) => {
                 self.notes.insert(note.ordinal, note);
             }
+            Entry::Chunk(note) => {
+                self.chunks.insert(note.first, note);
+            }
             Entry::Cursor(cursor) => {
                 let mut settled = Settled { low: cursor.low, done: Ranges::default() };
                 cursor.done.iter().for_each(|(first, last)| settled.done.insert(*first, *last));
                 self.settled.insert(ConsumerId(cursor.consumer), settled);
             }
-            Entry::DroppedRange { consumer, first, last, .. } => self.settle(consumer, first, last),
+            Entry::DroppedRange { consumer, first, last, count, .. } => {
+                self.settle(consumer, first, last, count);
+            }
             Entry::Retired { ordinal } => {
                 self.retired.insert(ordinal);
             }
@@ -82,17 +94,34 @@ impl Replay {
                 self.closed.insert(*consumer);
             }
             Record::Done { consumer, sequence } | Record::Dropped { consumer, sequence, .. } => {
-                self.settle(*consumer, *sequence, *sequence);
+                self.settle(*consumer, *sequence, *sequence, 1);
             }
             _ => {}
         }
         self.state.apply(record);
     }
 
-    pub(super) fn settle(&mut self, consumer: ConsumerId, first: Sequence, last: Sequence) {
-        if let Some(settled) = self.settled.get_mut(&consumer) {
-            settled.insert(first, last);
+    /// So many deliveries in this range ended; in one chunk, and nothing else that is owed to the consumer lies between.
+    pub(super) fn settle(&mut self, consumer: ConsumerId, first: Sequence, last: Sequence, count: u64) {
+        let Some(settled) = self.settled.get_mut(&consumer) else { return };
+        // A checkpoint may have known of it before the record that says so.
+        let is_new = !settled.contains(first);
+        settled.insert(first, last);
+        if !is_new {
+            return;
         }
+        let chunk = self.chunks.range_mut(..=first).next_back().map(|(_, chunk)| chunk);
+        let chunk = chunk.filter(|chunk| first <= chunk.last);
+        let owed = chunk.and_then(|chunk| chunk.owed.iter_mut().find(|owed| owed.consumer == consumer.0));
+        if let Some(owed) = owed {
+            owed.messages = owed.messages.saturating_sub(count);
+        }
+    }
+
+    /// The segment of the chunk in whose range a message is, if a checkpoint speaks of one.
+    pub(super) fn noted_in(&self, sequence: Sequence) -> Option<u64> {
+        let (_, chunk) = self.chunks.range(..=sequence).next_back()?;
+        (sequence <= chunk.last).then_some(chunk.segment)
     }
 
     pub(super) fn is_owed(&self, consumer: ConsumerId, sequence: Sequence) -> bool {

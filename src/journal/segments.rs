@@ -43,6 +43,8 @@ pub(super) struct Segment {
     pub(super) messages: u64,
     /// Whether a note that it is free waits to be written.
     pub(super) is_retiring: bool,
+    /// Whether all of it was written or read by this run: damage in it is known.
+    pub(super) is_examined: bool,
 }
 
 impl Segment {
@@ -57,6 +59,20 @@ impl Segment {
             has_checkpoint: false,
             messages: 0,
             is_retiring: false,
+            is_examined: true,
+        }
+    }
+
+    /// As a checkpoint tells, without a look at what is in it.
+    pub(super) fn noted(slot: Slot, header: SegmentHeader, note: &SegmentNote) -> Segment {
+        Segment {
+            end: note.end.min(SegmentHeader::tail_offset(header.bytes)),
+            last_commit: note.next_commit.saturating_sub(1),
+            last_sequence: note.last_sequence,
+            damaged_commits: note.damaged_commits,
+            messages: note.listed.unwrap_or(0),
+            is_examined: false,
+            ..Segment::begun(slot, header)
         }
     }
 
@@ -74,6 +90,7 @@ impl Segment {
             base_sequence: self.header.base_sequence,
             last_sequence: self.last_sequence.max(self.header.base_sequence),
             damaged_commits: self.damaged_commits,
+            listed: Some(self.messages),
         }
     }
 }
@@ -97,6 +114,12 @@ impl Segments {
 
     pub(super) fn used_bytes(&self) -> u64 {
         self.needed.values().map(|segment| segment.slot.bytes).sum()
+    }
+
+    /// Bytes of segments of which it is not known whether they are damaged.
+    pub(super) fn unexamined_bytes(&self) -> u64 {
+        let unexamined = self.needed.values().filter(|segment| !segment.is_examined);
+        unexamined.map(|segment| segment.slot.bytes).sum()
     }
 
     pub(super) fn file_bytes(&self) -> u64 {

@@ -105,6 +105,12 @@ pub enum Alarm {
         /// How large it would be.
         bytes: u64,
     },
+    /// Damage was found in a segment that had not been read since the start.
+    #[error(
+        "the journal is damaged in segment {} at offset {}: {} bytes with {} commits and {} messages are lost",
+        .0.place.segment, .0.place.offset, .0.place.bytes, .0.commits, .0.messages
+    )]
+    Lost(Lost),
     /// A message could not be read back.
     #[error("message {sequence} in segment {segment} is damaged: {error}")]
     Unreadable {
@@ -140,7 +146,8 @@ pub struct Report {
     /// A commit at the very end that was not written to its end: it was never acknowledged, unless the disk
     /// damaged it later.
     pub torn_tail: Option<Place>,
-    /// Damage: intact commits follow it, or other records say that there was something.
+    /// Damage: intact commits follow it, or other records say that there was something. In older segments it is found
+    /// when they are read, see [`super::Journal::report`].
     pub lost: Vec<Lost>,
     /// Files of which not even the header can be read. They get another name and are left alone.
     pub unreadable_files: Vec<String>,
@@ -220,6 +227,10 @@ pub struct Status {
     pub last_committed: Sequence,
     /// What is owed to each consumer to whom anything is owed.
     pub backlogs: BTreeMap<ConsumerId, Backlog>,
+    /// Messages that were lost to damage of the files, as far as it is known.
+    pub messages_lost: u64,
+    /// Bytes of files that this run has not read yet: whether they are damaged is not known.
+    pub unexamined_bytes: u64,
 }
 
 /// The figures that are cheap to ask for at any time.

@@ -1,7 +1,9 @@
 //! Going through the commits of one segment, over damage and up to its end.
 
-use super::frame::{FRAME_HEADER_BYTES, Frame, SegmentHeader, check_frame};
+use super::disk::Disk;
+use super::frame::{FRAME_HEADER_BYTES, Frame, SegmentHeader};
 use super::options::PAGE_BYTES;
+use super::segment_bytes::SegmentBytes;
 
 /// A commit at its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +24,6 @@ impl FrameAt {
     pub(super) fn end(&self) -> u64 {
         self.offset + u64::try_from(self.frame.padded_bytes()).unwrap_or(u64::MAX)
     }
-
-    /// Its entries in the bytes of the whole segment.
-    pub(super) fn body<'a>(&self, segment: &'a [u8]) -> &'a [u8] {
-        let start = usize::try_from(self.body_offset()).unwrap_or(usize::MAX);
-        segment.get(start..start.saturating_add(self.frame.body_bytes)).unwrap_or_default()
-    }
 }
 
 /// Pages that hold no commit although commits stand behind them.
@@ -44,8 +40,12 @@ pub(super) struct Hole {
 /// What was found in a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Walk {
-    /// The intact commits, in order.
-    pub(super) frames: Vec<FrameAt>,
+    /// How many commits are intact.
+    pub(super) commits: u64,
+    /// The last of them.
+    pub(super) last: Option<FrameAt>,
+    /// Whether the first begins with a checkpoint.
+    pub(super) has_checkpoint: bool,
     /// The damage between them.
     pub(super) holes: Vec<Hole>,
     /// The number of the last intact commit; one less than the first when there is none.
@@ -56,17 +56,23 @@ pub(super) struct Walk {
     pub(super) torn_bytes: u64,
 }
 
-/// Walks through a segment up to `end` and up to `last_commit`. `bytes` is its file, which may be shorter than it
-/// should be.
-pub(super) fn walk(bytes: &[u8], header: &SegmentHeader, end: u64, last_commit: u64) -> Walk {
+/// Walks through a segment up to `end` and up to `last_commit`, and shows every intact commit with its entries. The file
+/// may be shorter than it should be.
+pub(super) fn walk<D: Disk>(
+    bytes: &mut SegmentBytes<'_, D>,
+    header: &SegmentHeader,
+    end: u64,
+    last_commit: u64,
+    mut visit: impl FnMut(FrameAt, &[u8]),
+) -> Walk {
     let end = end.min(SegmentHeader::tail_offset(header.bytes));
-    let log = bytes.get(..usize::try_from(end).unwrap_or(usize::MAX)).unwrap_or(bytes);
-    let at = |offset: u64| log.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
+    let log_end = end.min(bytes.len());
     let before = header.first_commit.saturating_sub(1);
     let mut walk = Walk { last_commit: before, end: PAGE_BYTES, ..Walk::default() };
     let mut offset = PAGE_BYTES;
-    while !at(offset).is_empty() {
-        let Some(frame) = check_frame(at(offset), header.generation, offset, walk.last_commit) else {
+    while offset < log_end {
+        let found = bytes.frame(offset, log_end - offset, header.generation, walk.last_commit);
+        let Some(frame) = found else {
             offset += PAGE_BYTES;
             continue;
         };
@@ -79,12 +85,17 @@ pub(super) fn walk(bytes: &[u8], header: &SegmentHeader, end: u64, last_commit: 
             walk.holes.push(Hole { offset: walk.end, bytes, commits: skipped });
         }
         let found = FrameAt { offset, frame };
+        walk.has_checkpoint |= walk.commits == 0 && frame.has_checkpoint;
         walk.last_commit = frame.commit;
         walk.end = found.end();
+        walk.last = Some(found);
+        walk.commits += 1;
         offset = walk.end;
-        walk.frames.push(found);
+        let whole = bytes.at(found.offset, FRAME_HEADER_BYTES + frame.body_bytes);
+        visit(found, whole.get(FRAME_HEADER_BYTES..).unwrap_or_default());
     }
-    if walk.last_commit < last_commit && begins_commit(at(walk.end), walk.last_commit + 1) {
+    let is_cut = walk.end < log_end && walk.last_commit < last_commit;
+    if is_cut && begins_commit(bytes.at(walk.end, 16), walk.last_commit + 1) {
         walk.torn_bytes = end - walk.end;
     }
     walk

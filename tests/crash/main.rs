@@ -9,6 +9,7 @@
 )]
 
 mod backup;
+mod bounded;
 #[path = "../simulation/crash_disk.rs"]
 mod crash_disk;
 mod damage;
@@ -19,5 +20,6 @@ mod oracle;
 mod power;
 mod quota;
 mod skips;
+mod upgrade;
 mod world;
 mod writer;

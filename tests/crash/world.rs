@@ -46,7 +46,9 @@ pub(crate) struct World {
 pub(crate) const CONSUMERS: u32 = 4;
 
 pub(crate) fn options(seed: u64) -> Options {
-    Options { segment_bytes: 64 * 1024, ..Options::new(64 * 1024 * 64, seed) }
+    // Now and then no places are kept, so that older segments are read again and again.
+    let places_max = [usize::MAX, 0, 20][usize::try_from(seed % 3).unwrap()];
+    Options { segment_bytes: 64 * 1024, places_max, ..Options::new(64 * 1024 * 64, seed) }
 }
 
 impl World {
@@ -257,7 +259,9 @@ impl World {
             let all = self.load_all(consumer, false);
             assert!(all.is_sorted_by(|a, b| a.0 < b.0), "in order, each once");
             let last = all.last().map(|(sequence, _)| sequence);
-            assert_eq!(recovery.queued.get(&consumer), last, "the last that is queued for {consumer:?}");
+            // What was settled behind a checkpoint may have been the last, or all.
+            let queued = recovery.queued.get(&consumer);
+            assert!(queued >= last, "{queued:?} for {consumer:?}, the last is {last:?}");
             held.extend(all.into_iter().map(|(sequence, message)| ((consumer, sequence), message)));
         }
         held

@@ -96,6 +96,7 @@ impl Gateway {
         let options = Options {
             commit_interval: plan.commit_interval,
             segment_bytes: plan.segment_bytes,
+            places_max: plan.places_max,
             when_full: plan.when_full,
             ..Options::new(plan.journal_bytes, random.number())
         };
@@ -103,12 +104,16 @@ impl Gateway {
         if disk.is_off() {
             return None;
         }
-        let (journal, recovery) = match opened {
+        let (mut journal, recovery) = match opened {
             // Not on this disk; it is tried again.
             Err(_) if plan.disk_is_bad => return None,
             opened => opened.expect("a journal always opens"),
         };
         assert!(recovery.report.is_sound(), "nothing was damaged, but {:?}", recovery.report);
+        if random.chance(100) {
+            let report = journal.examine_all();
+            assert!(report.is_sound(), "nothing was damaged, but {report:?}");
+        }
         let mut broker =
             Broker::new(plan.limits.clone(), Arc::new(PayloadNamesMessage { padding: plan.padding }));
         broker.restore(&recovery.state, &recovery.queued, now);

@@ -56,6 +56,8 @@ pub struct Plan {
     pub limits: Limits,
     pub commit_interval: Duration,
     pub segment_bytes: u64,
+    /// How many places of messages the journal keeps in memory: with few, older segments are read again and again.
+    pub places_max: usize,
     pub journal_bytes: u64,
     pub when_full: WhenFull,
     /// Bytes that every payload is longer than it needs to be.
@@ -119,6 +121,7 @@ impl Plan {
             limits,
             commit_interval,
             segment_bytes,
+            places_max: *Random::new(seed ^ 0x91A).pick(&[0, 10, usize::MAX]),
             journal_bytes,
             when_full,
             padding,

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::message::{put_count, read_moment};
+use super::message::{put_count, put_moment, read_moment};
 use super::record::{kind, put_reason, put_record, read_delivery, read_reason, read_record, read_sequence};
 use super::wire::{Malformed, Put, Reader};
 use crate::durable::{ConsumerId, DropReason, Record, Sequence};
@@ -17,6 +17,7 @@ const CURSOR: u8 = 34;
 const CHECKPOINT_END: u8 = 35;
 const DROPPED_RANGE: u8 = 36;
 const RETIRED: u8 = 37;
+const CHUNK: u8 = 38;
 
 /// One entry of a commit. Layout: length of the rest (varint) · kind · body.
 ///
@@ -39,6 +40,8 @@ pub(in crate::journal) enum Entry {
     },
     /// In a checkpoint: an earlier segment that is still needed.
     Segment(SegmentNote),
+    /// In a checkpoint: neighbours in an earlier segment, and to whom how many of them are owed.
+    Chunk(ChunkNote),
     /// In a checkpoint: how far a consumer came.
     Cursor(Cursor),
     /// The checkpoint is complete.
@@ -86,6 +89,36 @@ pub(in crate::journal) struct SegmentNote {
     pub(in crate::journal) last_sequence: u64,
     /// How many of its commits are known to be damaged.
     pub(in crate::journal) damaged_commits: u64,
+    /// How many messages were put there, when the chunks of the checkpoint tell everything that is owed in it. None:
+    /// it must be read (format 1; or it holds copies that do not count yet).
+    pub(in crate::journal) listed: Option<u64>,
+}
+
+/// What a checkpoint says of a chunk: messages of one segment, in order of sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::journal) struct ChunkNote {
+    /// The ordinal of the segment.
+    pub(in crate::journal) segment: u64,
+    pub(in crate::journal) first: Sequence,
+    pub(in crate::journal) last: Sequence,
+    /// How many there are, whether they are still owed or not.
+    pub(in crate::journal) messages: u64,
+    /// Bytes of their entries.
+    pub(in crate::journal) bytes: u64,
+    /// None that is owed is older than this.
+    pub(in crate::journal) oldest: Moment,
+    pub(in crate::journal) owed: Vec<OwedNote>,
+}
+
+/// How many messages of a chunk are owed to a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::journal) struct OwedNote {
+    pub(in crate::journal) consumer: u32,
+    pub(in crate::journal) messages: u64,
+    /// Nothing before this is owed,
+    pub(in crate::journal) first: Sequence,
+    /// nor anything after this.
+    pub(in crate::journal) last: Sequence,
 }
 
 /// How far a consumer came: nothing up to `low` is owed to it, nor what is in `done`.
@@ -116,6 +149,11 @@ pub(in crate::journal) fn put_note(out: &mut Vec<u8>, entry: &Entry) {
             out.put_varint(note.end);
             commits.into_iter().chain(sequences).for_each(|number| out.put_varint(number));
             out.put_varint(note.damaged_commits);
+            note.listed.into_iter().for_each(|messages| out.put_varint(messages));
+        }
+        Entry::Chunk(note) => {
+            out.put_u8(CHUNK);
+            put_chunk(out, note);
         }
         Entry::Cursor(cursor) => {
             out.put_u8(CURSOR);
@@ -178,6 +216,7 @@ pub(in crate::journal) fn read_entry(reader: &mut Reader<'_>) -> Result<Entry> {
             last_consumer: reader.number("consumer")?,
         },
         SEGMENT => Entry::Segment(read_segment(&mut reader)?),
+        CHUNK => Entry::Chunk(read_chunk(&mut reader)?),
         CURSOR => {
             let consumer = reader.number("consumer")?;
             let (low, done) = read_ranges(&mut reader)?;
@@ -205,7 +244,48 @@ fn read_segment(reader: &mut Reader<'_>) -> Result<SegmentNote> {
     let base_sequence = number()?;
     let last_sequence = base_sequence.saturating_add(number()?);
     let damaged_commits = number()?;
-    Ok(SegmentNote { ordinal, end, first_commit, next_commit, base_sequence, last_sequence, damaged_commits })
+    let listed = if reader.is_empty() { None } else { Some(reader.varint("segment")?) };
+    Ok(SegmentNote {
+        ordinal,
+        end,
+        first_commit,
+        next_commit,
+        base_sequence,
+        last_sequence,
+        damaged_commits,
+        listed,
+    })
+}
+
+fn put_chunk(out: &mut Vec<u8>, note: &ChunkNote) {
+    for number in [note.segment, note.first.0, note.last.0 - note.first.0, note.messages, note.bytes] {
+        out.put_varint(number);
+    }
+    put_moment(out, &note.oldest);
+    put_count(out, note.owed.len());
+    for owed in &note.owed {
+        out.put_varint(u64::from(owed.consumer));
+        out.put_varint(owed.messages);
+        out.put_varint(owed.first.0 - note.first.0);
+        out.put_varint(note.last.0 - owed.last.0);
+    }
+}
+
+fn read_chunk(reader: &mut Reader<'_>) -> Result<ChunkNote> {
+    let (segment, first) = (reader.varint("chunk")?, reader.varint("chunk")?);
+    let last = first.checked_add(reader.varint("chunk")?).ok_or(Malformed("chunk"))?;
+    let (messages, bytes) = (reader.varint("chunk")?, reader.varint("chunk")?);
+    let oldest = read_moment(reader)?;
+    let owed = (0..reader.varint("chunk")?).map(|_| {
+        Ok(OwedNote {
+            consumer: reader.number("consumer")?,
+            messages: reader.varint("chunk")?,
+            first: Sequence(first.checked_add(reader.varint("chunk")?).ok_or(Malformed("chunk"))?),
+            last: Sequence(last.checked_sub(reader.varint("chunk")?).ok_or(Malformed("chunk"))?),
+        })
+    });
+    let owed = owed.collect::<Result<_>>()?;
+    Ok(ChunkNote { segment, first: Sequence(first), last: Sequence(last), messages, bytes, oldest, owed })
 }
 
 fn read_head(reader: &mut Reader<'_>) -> Result<KeptHead> {

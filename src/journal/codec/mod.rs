@@ -13,7 +13,7 @@ mod wire;
 mod tests;
 
 pub(super) use entry::{
-    Cursor, Entry, KeptHead, SegmentNote, entry_length, kept_body, put_moved, put_note, put_record_entry,
-    read_entry, read_kept, read_kept_head,
+    ChunkNote, Cursor, Entry, KeptHead, OwedNote, SegmentNote, entry_length, kept_body, put_moved, put_note,
+    put_record_entry, read_entry, read_kept, read_kept_head,
 };
 pub(super) use wire::{Malformed, Put, Reader};

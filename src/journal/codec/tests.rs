@@ -244,11 +244,35 @@ fn record() -> impl Strategy<Value = Record> {
     prop_oneof![kept(), queue_record(), state_record()]
 }
 
+fn chunk_note() -> impl Strategy<Value = ChunkNote> {
+    let owed = (any::<u32>(), any::<u64>(), 0..50u64, 0..50u64);
+    let numbers = (any::<u32>(), any::<u32>(), 99..999u64, any::<u64>(), any::<u64>());
+    (numbers, moment(), vec(owed, 0..5)).prop_map(|(numbers, oldest, owed)| {
+        let (segment, first, length, messages, bytes) = numbers;
+        let (first, last) = (u64::from(first), u64::from(first) + length);
+        let owed = owed.into_iter().map(|(consumer, messages, from_first, to_last)| OwedNote {
+            consumer,
+            messages,
+            first: Sequence(first + from_first),
+            last: Sequence(last - to_last),
+        });
+        ChunkNote {
+            segment: u64::from(segment),
+            first: Sequence(first),
+            last: Sequence(last),
+            messages,
+            bytes,
+            oldest,
+            owed: owed.collect(),
+        }
+    })
+}
+
 fn note() -> impl Strategy<Value = Entry> {
     prop_oneof![
         (sequence(), any::<u32>())
             .prop_map(|(last_sequence, last_consumer)| Entry::Checkpoint { last_sequence, last_consumer }),
-        (any::<[u32; 7]>()).prop_map(|numbers| {
+        (any::<[u32; 7]>(), option::of(any::<u64>())).prop_map(|(numbers, listed)| {
             let [ordinal, end, first_commit, commits, base_sequence, sequences, damaged_commits] =
                 numbers.map(u64::from);
             Entry::Segment(SegmentNote {
@@ -259,8 +283,10 @@ fn note() -> impl Strategy<Value = Entry> {
                 base_sequence,
                 last_sequence: base_sequence + sequences,
                 damaged_commits,
+                listed,
             })
         }),
+        chunk_note().prop_map(Entry::Chunk),
         (any::<u32>(), any::<u32>(), vec((1u32..99, 0u32..99), 0..9)).prop_map(|(consumer, low, steps)| {
             let low = u64::from(low);
             let mut at = low;
