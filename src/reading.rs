@@ -114,6 +114,11 @@ pub trait Render: Send + Sync {
     /// The payload, with the reading's time corrected by what is known of its boot.
     fn render(&self, reading: &Reading, boots: &Boots) -> Bytes;
 
+    /// Whether a field more does no harm to a payload of this format.
+    fn takes_fields(&self) -> bool {
+        true
+    }
+
     /// Several payloads of this format as one; a JSON array unless the format says otherwise.
     fn join(&self, payloads: &[Bytes]) -> Bytes {
         let mut joined = vec![b'['];

@@ -82,11 +82,12 @@ impl Forwarder {
     /// What a message says, with its name where that belongs into the payload.
     pub(super) fn payload_of(&self, loaded: &LoadedDelivery) -> Bytes {
         let payload = self.payload(&loaded.message.body);
+        let is_reading = matches!(loaded.message.body, MessageBody::Reading(_));
         match self.options.message_id {
-            MessageId::Field => {
+            MessageId::Field if !is_reading || self.renderer.takes_fields() => {
                 identity::with_field(payload, &identity::name_of(&self.options.gateway, loaded))
             }
-            MessageId::Off | MessageId::Property => payload,
+            MessageId::Off | MessageId::Property | MessageId::Field => payload,
         }
     }
 

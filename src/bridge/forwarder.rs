@@ -11,7 +11,9 @@ use super::downlink::Downlink;
 use super::fault::Fault;
 use super::lanes::{Lane, Queue};
 use super::link::{Link, Server, Up};
+use super::metered::Meter;
 use super::options::Options;
+use super::poison::Poison;
 use super::presence::{OFFLINE, Presence};
 use super::rate::Bucket;
 use super::restoration::Restoration;
@@ -22,7 +24,7 @@ use super::{Event, Input, Output, Restored, Status, mapping};
 use crate::durable::{Boots, ConsumerId, DropReason, LoadedDelivery, Record, Sequence, Ticket, Urgency};
 use crate::mqtt::{
     ConnAck, Connect, ConnectProperties, Disconnect, Packet, PacketIdentifier, ProtocolVersion, Publish,
-    PublishProperties, PublishQoS, QoS, ReasonCode, TopicName, Will,
+    PublishProperties, PublishQoS, QoS, ReasonCode, TopicName, Will, encoded_len,
 };
 use crate::reading::Render;
 use crate::time::{Instant, Moment};
@@ -61,6 +63,8 @@ pub struct Forwarder {
     pub(super) last_lane: usize,
     pub(super) loading: Option<Loading>,
     pub(super) bucket: Option<Bucket>,
+    pub(super) meter: Option<Meter>,
+    pub(super) poison: Poison,
     /// When something that is held back may go.
     pub(super) wake_at: Option<Instant>,
     /// Until when nothing is published, because the server refused something for now.
@@ -139,6 +143,8 @@ impl Forwarder {
             last_lane: 0,
             loading: None,
             bucket: options.rate.map(Bucket::new),
+            meter: options.metered.clone().map(Meter::new),
+            poison: Poison::default(),
             wake_at: None,
             hold_until: None,
             window_cap: window,
@@ -254,7 +260,17 @@ impl Forwarder {
         if let Link::Up(up) = &mut self.link {
             up.sent(now.monotonic);
         }
+        self.meter(&packet);
         out.push(Output::Send(packet));
+    }
+
+    /// Counts what the link carries, where that costs.
+    pub(super) fn meter(&mut self, packet: &Packet) {
+        if let Some(meter) = &mut self.meter {
+            let bytes = encoded_len(self.options.version, packet).unwrap_or_default();
+            meter.count(u64::try_from(bytes).unwrap_or(u64::MAX));
+            self.status.spent = meter.spent;
+        }
     }
 
     pub(super) fn append(&mut self, urgency: Urgency, record: Record, out: &mut Vec<Output>) -> Ticket {
@@ -408,7 +424,7 @@ impl Forwarder {
         self.link = Link::Up(Box::new(up));
         self.status.connected_since = Some(now);
         out.push(Output::Event(Event::Connected { session_present: present }));
-        self.window.set_receive_maximum(server.receive_maximum.min(self.window_cap));
+        self.take_as_much_as(server);
         // What is open at a QoS that the server does not take any more cannot be taken up.
         if !present || self.window.exceeds(server.maximum_qos) {
             self.session_lost(out);
@@ -419,6 +435,13 @@ impl Forwarder {
         self.presence.connected();
         self.lanes.iter_mut().for_each(|lane| lane.backlog.connected());
         self.subscribe(now, out);
+        self.ask_if_suspicious(now, out);
+    }
+
+    /// How many may be open: what the server takes; one, while it is not known at which message it breaks off.
+    pub(super) fn take_as_much_as(&mut self, server: Server) {
+        let most = server.receive_maximum.min(self.window_cap);
+        self.window.set_receive_maximum(if self.poison.is_suspicious() { 1 } else { most });
     }
 
     /// The server forgot the session: what had arrived is done, the rest is owed anew.
@@ -472,6 +495,7 @@ impl Forwarder {
             self.window_cap =
                 u16::try_from(self.window.len() / 2).unwrap_or(u16::MAX).clamp(1, self.window_cap);
         }
+        self.suspect(now, &fault, out);
         let rest = if fault.wants_rest() { self.backoff.overloaded() } else { self.backoff.failed() };
         let was_up = self.is_up();
         self.link = Link::Resting { until: now.monotonic + rest };

@@ -130,12 +130,15 @@ fn can_travel_together(loaded: &LoadedDelivery) -> bool {
 }
 
 /// What may be sent next. `last`: the lane that sent last.
-pub(super) fn choose(lanes: &mut [Lane], last: usize, now: Instant) -> Choice {
+pub(super) fn choose(lanes: &mut [Lane], last: usize, now: Instant, only_alarms: bool) -> Choice {
     let mut soonest: Option<Instant> = None;
     let mut best: Option<(Priority, usize, usize)> = None;
     let mut behind: Option<std::cmp::Reverse<Priority>> = None;
     let count = lanes.len();
     for (at, lane) in lanes.iter_mut().enumerate() {
+        if only_alarms && lane.priority != Priority::Alarm {
+            continue;
+        }
         let unread = lane.backlog.is_behind();
         match lane.ready_at(now) {
             // It has something that is not in memory yet: whoever comes after it waits.

@@ -127,6 +127,11 @@ impl Up {
         self.keep_alive.map(|keep_alive| self.sent_at.min(self.heard_at) + keep_alive)
     }
 
+    /// PINGREQ is sent, although none is due.
+    pub(super) fn asked(&mut self, now: Instant) {
+        self.ping_expires_at = Some(now + self.patience);
+    }
+
     /// Whether to send PINGREQ now; its answer is waited for from here.
     pub(super) fn ping(&mut self, now: Instant) -> bool {
         let due = self.ping_at().is_some_and(|at| at <= now);

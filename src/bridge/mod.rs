@@ -40,8 +40,10 @@ mod identity;
 mod lanes;
 mod link;
 mod mapping;
+mod metered;
 mod options;
 mod packets;
+mod poison;
 mod presence;
 mod provider;
 mod publication;
@@ -64,6 +66,7 @@ pub use forwarder::Forwarder;
 pub use identity::{MESSAGE_ID_FIELD, MESSAGE_ID_PROPERTY, MessageId};
 pub use lanes::Queue;
 pub use mapping::{Batch, Forward, Priority, Rate, Receive, RetainPolicy};
+pub use metered::{DayWindow, Held, Metered, Spent};
 pub use options::{Options, Takes};
 pub use presence::PresenceMap;
 pub use provider::{PROVIDERS, Provider};
@@ -255,4 +258,8 @@ pub struct Status {
     pub dead_letters: u64,
     /// Messages that the server refused for now, to be sent once more.
     pub postponed: u64,
+    /// Why nothing but alarms is sent, on a metered link.
+    pub held: Option<Held>,
+    /// What a metered link has carried on its last day.
+    pub spent: Spent,
 }

@@ -8,6 +8,7 @@ use bytestring::ByteString;
 use super::backlog::Order;
 use super::identity::MessageId;
 use super::mapping::{Forward, Rate, Receive};
+use super::metered::Metered;
 use crate::limits::{
     PACKET_BYTES_MAX, UPLINK_ACKNOWLEDGEMENT_DEADLINE, UPLINK_GREETING_DEADLINE,
     UPLINK_INCOMING_PACKET_BYTES, UPLINK_OPEN_DEADLINE, UPLINK_RECEIVE_MAXIMUM,
@@ -43,6 +44,8 @@ pub struct Options {
     pub order: Order,
     /// How many messages may be sent; the rest waits.
     pub rate: Option<Rate>,
+    /// What the link may carry, where it costs.
+    pub metered: Option<Metered>,
     /// What the server takes beside what it says itself.
     pub takes: Takes,
     /// How long one connection may be used: then the login is renewed by connecting anew.
@@ -89,6 +92,7 @@ impl Options {
             message_id: MessageId::Off,
             order: Order::Fifo,
             rate: None,
+            metered: None,
             takes: Takes::default(),
             renew_after: None,
             window: 1000,

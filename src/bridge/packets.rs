@@ -26,6 +26,7 @@ impl Forwarder {
         if let Link::Up(up) = &mut self.link {
             up.heard(now.monotonic);
         }
+        packets.iter().for_each(|packet| self.meter(packet));
         for packet in packets {
             match (&self.link, packet) {
                 (Link::Greeting { .. }, Packet::ConnAck(connack)) => self.greeted(now, &connack, out),
@@ -50,7 +51,7 @@ impl Forwarder {
                 self.send(now, answer, out);
             }
             Packet::SubAck(ack) => self.sub_ack(now, &ack, out),
-            Packet::PingResp => {}
+            Packet::PingResp => self.poison.answered(),
             Packet::Disconnect(disconnect) => {
                 self.break_off(now, Fault::Disconnected(disconnect.reason), out);
             }
@@ -92,6 +93,7 @@ impl Forwarder {
         }
         match self.window.received(identifier) {
             Received::Release => {
+                self.was_of_use();
                 self.waiting.answered(now.monotonic, identifier);
                 let owed = self.window.get(identifier).and_then(|(_, parcel)| parcel.owed().next());
                 let consumer = owed.map_or_else(|| self.consumer(), |(consumer, _)| consumer);
@@ -126,9 +128,7 @@ impl Forwarder {
     fn settle(&mut self, now: Moment, parcel: &Parcel, reason: ReasonCode, out: &mut Vec<Output>) {
         if !reason.is_error() {
             self.hold.reset();
-            if let Link::Up(up) = &mut self.link {
-                up.of_use = true;
-            }
+            self.was_of_use();
             for owed in parcel.owed() {
                 self.status.acknowledged += 1;
                 self.done(owed, out);

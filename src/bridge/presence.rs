@@ -56,6 +56,11 @@ impl Presence {
         self.changed.clear();
     }
 
+    /// There was no place for it yet.
+    pub(super) fn put_back(&mut self, topic: TopicName) {
+        self.changed.push_front(topic);
+    }
+
     /// The next state to be published.
     pub(super) fn next(&mut self) -> Option<(TopicName, Bytes)> {
         let topic = self.changed.pop_front()?;

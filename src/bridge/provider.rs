@@ -191,6 +191,8 @@ pub static PROVIDERS: [Provider; 9] = [
         speaks_5: false,
         takes_plain: true,
         no_characters: " ",
+        // QoS 2 came with 2.10; older ones break off the connection.
+        maximum_qos: QoS::AtLeastOnce,
         source: "NATS documentation, MQTT",
         ..ANY
     },

@@ -72,6 +72,7 @@ impl Forwarder {
         if held {
             self.wake(self.hold_until);
         }
+        let held = held || self.poison.asks_first;
         while let Some((identifier, step)) = self.window.next(!held) {
             match step {
                 Step::PubRel => {
@@ -118,21 +119,28 @@ impl Forwarder {
         if dup && qos.qos() == QoS::AtLeastOnce && parcel.owed().next().is_some() {
             self.status.possible_duplicates += 1;
         }
+        self.poison.sends(identifier, parcel);
         self.waiting.sent(now.monotonic, identifier);
         self.send(now, publish, out);
     }
 
     /// Presence goes ahead of the backlog.
     fn tell_presence(&mut self, now: Moment, server: Server, out: &mut Vec<Output>) {
-        while self.window.has_room() {
-            let Some((topic, payload)) = self.presence.next() else { return };
-            let Some(topic) = self.renamed(&topic) else { continue };
-            if self.options.takes.topic(&topic).is_err() {
+        while let Some((own, payload)) = self.presence.next() {
+            let Some(topic) = self.renamed(&own) else { continue };
+            if self.options.takes.topic(&topic).is_err() || self.poison.is_known(&topic) {
+                continue;
+            }
+            // A metered link is told who is there, and nothing that can wait.
+            if self.status.held.is_some() && !matches!(&*payload, b"online" | b"offline") {
                 continue;
             }
             // A link that flaps would fill the window with repetitions of one state.
             if self.window.last_presence(&topic) == Some(&payload) {
                 continue;
+            }
+            if !self.window.has_room() {
+                return self.presence.put_back(own);
             }
             let parcel = Parcel::Presence { topic, payload };
             if server.maximum_qos == QoS::AtMostOnce {
@@ -149,13 +157,13 @@ impl Forwarder {
     /// its next acknowledgements until it hears from us. Those from the first of QoS 2 on wait, as one batch, for
     /// their identifiers to be on disk.
     fn refill(&mut self, now: Moment, server: Server, out: &mut Vec<Output>) {
-        if self.window.waits_for_batch() || self.is_held(now.monotonic) {
+        if self.window.waits_for_batch() || self.is_held(now.monotonic) || self.poison.asks_first {
             return;
         }
         let mut batch = Vec::new();
         let mut batch_ticket = None;
         while self.window.has_room() {
-            let Some(at) = self.choose(now.monotonic) else { break };
+            let Some(at) = self.choose(&now) else { break };
             let next = self.lanes.get(at).and_then(|lane| lane.backlog.peek());
             let Some(qos) = next.map(|next| next.loaded.delivery.qos.min(server.maximum_qos)) else { break };
             let full = qos == QoS::ExactlyOnce
@@ -174,7 +182,13 @@ impl Forwarder {
                     }
                     parcel.owed().for_each(|owed| self.done(owed, out));
                 }
-                QoS::AtLeastOnce if batch_ticket.is_none() => self.window.open(qos, parcel),
+                QoS::AtLeastOnce if batch_ticket.is_none() => {
+                    self.window.open(qos, parcel);
+                    if self.meter.is_some() {
+                        // It is counted as it goes.
+                        self.flush(now, server, out);
+                    }
+                }
                 QoS::AtLeastOnce => batch.push(self.window.assign(qos, parcel)),
                 QoS::ExactlyOnce => {
                     let (identifier, ticket) = self.assign_on_disk(parcel, out);
@@ -189,9 +203,15 @@ impl Forwarder {
     }
 
     /// The lane whose turn it is, if any may send now.
-    fn choose(&mut self, now: Instant) -> Option<usize> {
+    fn choose(&mut self, now: &Moment) -> Option<usize> {
+        let held = self.meter.as_mut().and_then(|meter| meter.held(now));
+        self.status.held = held.map(|(why, _)| why);
+        if let Some((_, after)) = held {
+            self.wake(Some(now.monotonic + after));
+        }
+        let now = now.monotonic;
         let ready = self.bucket.as_ref().map_or(now, |bucket| bucket.ready_at(now));
-        match choose(&mut self.lanes, self.last_lane, now) {
+        match choose(&mut self.lanes, self.last_lane, now, held.is_some()) {
             Choice::Nothing => None,
             Choice::Lane(_) if ready > now => {
                 self.wake(Some(ready));

@@ -265,6 +265,11 @@ impl Window {
         sent
     }
 
+    /// It is not sent any more, whatever the server may say of it.
+    pub(super) fn lay_aside(&mut self, identifier: PacketIdentifier) -> Option<Parcel> {
+        self.acknowledged(identifier).or_else(|| self.refused(identifier))
+    }
+
     /// How many of those to be sent were opened before this one.
     fn postponed_ahead(&self, identifier: PacketIdentifier) -> usize {
         let before = self.outbound.iter().map(|(open, _, _)| open).take_while(|open| *open != identifier);

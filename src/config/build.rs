@@ -48,6 +48,7 @@ fn gateway(section: &Section<'_>, folder: &Folder) -> Gateway {
         id: section.text("id").map_or_else(host_name, str::to_owned),
         data_dir: section.path("data_dir", folder.path()).unwrap_or_else(default_data_dir),
         profile_dirs: profile_dirs(section, folder),
+        report_interval: Duration::from_secs(section.number("report_interval_seconds").unwrap_or(60)),
     }
 }
 

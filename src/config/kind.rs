@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::schema::Table;
 use crate::adapter::serial::PortAddress;
-use crate::bridge::{Rate, Target};
+use crate::bridge::{DayWindow, Rate, Target};
 use crate::device::SerialFormat;
 use crate::mqtt::TopicFilter;
 use crate::net::ListenAddress;
@@ -94,6 +94,8 @@ pub(super) static TOPIC: Notation = notation("topic", "\"sites/greenhouse/#\"", 
     Target::parse(&with_names(text, "x", "x")).map(drop).map_err(|error| error.to_string())
 });
 pub(super) static RATE: Notation = notation("rate", "\"10/s\"", |text| rate(text).map(drop));
+pub(super) static WINDOW: Notation =
+    notation("time window", "\"22:00-06:00\"", |text| DayWindow::parse(text).map(drop));
 pub(super) static MEASUREMENT: Notation = notation("measurement", "\"temperature\"", |text| {
     let known = text.is_empty() || MeasurementName::parse(text).is_some();
     if known { Ok(()) } else { Err("it has control characters, quotes, or more than 64 bytes".into()) }

@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) use build::DEFAULT_DATA_DIR;
-pub use model::{Ble, Config, Gateway, Journal, Listener, Sensor, Server, Source, Uplink};
+pub use model::{Ble, Config, Gateway, Journal, Listener, Payload, Sensor, Server, Source, Uplink};
 pub use overrides::Overrides;
 pub use reference::reference;
 pub use report::{Place, Problem, Problems, Severity};

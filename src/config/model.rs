@@ -8,7 +8,7 @@ use bytestring::ByteString;
 
 use super::secret::Secret;
 use crate::adapter::serial::{LineOptions, PortAddress};
-use crate::bridge::{Forward, MessageId, Order, Provider, Rate, Receive};
+use crate::bridge::{DayWindow, Forward, MessageId, Order, Provider, Rate, Receive};
 use crate::broker::Rights;
 use crate::device::Options;
 use crate::journal::WhenFull;
@@ -50,6 +50,8 @@ pub struct Gateway {
     pub data_dir: PathBuf,
     /// Folders of profiles beside those in the program; the later ones win.
     pub profile_dirs: Vec<PathBuf>,
+    /// How often its own figures are published; zero: never.
+    pub report_interval: Duration,
 }
 
 /// `[[listener]]`
@@ -163,10 +165,28 @@ pub struct Uplink {
     pub rate: Option<Rate>,
     /// Messages open at once; `None`: as many as is good.
     pub window: Option<u16>,
+    /// What readings look like there.
+    pub payload: Payload,
+    /// Bytes in a day, where the link costs.
+    pub daily_budget: Option<u64>,
+    /// When it may be used, where it costs; empty: always.
+    pub windows: Vec<DayWindow>,
     /// A known cloud.
     pub provider: Option<&'static Provider>,
     /// The key from which passwords are made.
     pub shared_access_key: Option<Secret>,
+}
+
+/// What readings look like at a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Payload {
+    /// One JSON object each.
+    #[default]
+    Json,
+    /// SenML packs (RFC 8428).
+    SenMl,
+    /// What ThingsBoard wants from gateways.
+    ThingsBoard,
 }
 
 /// How the server of an uplink is reached.

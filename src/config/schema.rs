@@ -82,6 +82,12 @@ static GATEWAY: Table = table(&[
         "`[]`",
         "Folders with device profiles, which add to those in the program or replace them; the last wins.",
     ),
+    key(
+        "report_interval_seconds",
+        Kind::Number(0, 86_400),
+        "`60`",
+        "How often the gateway's own figures are published as `tidegate/<id>/metrics`, here and upstream; 0: never.",
+    ),
 ]);
 
 const SECONDS_MAX: u64 = 4_294_967_295;
@@ -442,6 +448,24 @@ static UPLINK: Table = table(&[
         "Where a message carries a name that stays the same when it is sent again: the user property `tidegate-id` of MQTT 5; the field `message_id` of a JSON payload (and the property); or nowhere.",
     ),
     key(
+        "payload",
+        Kind::Choice(&["json", "senml", "thingsboard"]),
+        "`\"json\"`; for ThingsBoard `\"thingsboard\"`",
+        "What readings look like at that server: one JSON object each; a SenML pack (RFC 8428); what ThingsBoard wants from gateways.",
+    ),
+    key(
+        "daily_budget",
+        Kind::Size(1024, 1 << 50),
+        "",
+        "For links that cost: bytes of MQTT in a day, both ways. When they are used up, only alarms are sent until midnight.",
+    ),
+    key(
+        "windows",
+        Kind::Texts(&kind::WINDOW),
+        "`[]`",
+        "For links that cost: at which times of the day, in local time, they may be used, as `\"22:00-06:00\"`. Outside of them only alarms are sent. Empty: always.",
+    ),
+    key(
         "durability",
         Kind::Choice(&["disk", "either"]),
         "`\"disk\"`",
@@ -506,7 +530,12 @@ static FORWARD: Table = table(&[
         "",
         "How many may be sent; the rest waits, and holds nothing else back.",
     ),
-    key("batch", Kind::Table(&BATCH), "", "Puts many readings into one publish: a JSON array."),
+    key(
+        "batch",
+        Kind::Table(&BATCH),
+        "",
+        "Puts many readings into one publish: a JSON array, or as `payload` says.",
+    ),
 ]);
 
 static BATCH: Table = table(&[

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::adapter::serial::LineOptions;
-use crate::bridge::Target;
+use crate::bridge::{DayWindow, Target};
 use crate::journal::WhenFull;
 use crate::limits::{Limits, PACKET_BYTES_MAX};
 use crate::mqtt::{ProtocolVersion, QoS};
@@ -513,4 +513,27 @@ fn the_defaults_that_the_schema_states_are_those_of_the_program() {
             assert_eq!(with, without, "{path}.{name} = {default}");
         }
     }
+}
+
+#[test]
+fn links_that_cost_and_what_readings_look_like() {
+    let text = "[uplink.c]\nurl = 'mqtt://h'\ndaily_budget = '20MiB'\nwindows = ['22:00-06:00']\npayload = 'senml'\n";
+    let uplink = read(text).unwrap().config.uplinks.remove(0);
+    assert_eq!((uplink.daily_budget, uplink.payload), (Some(20 << 20), Payload::SenMl));
+    assert_eq!(uplink.windows, [DayWindow { from: 22 * 60, to: 6 * 60 }]);
+    let wrong = "[uplink.c]\nurl = 'mqtt://h'\nwindows = ['22-6']\n";
+    error("uplink.c.windows", "'22-6'", "it is written", wrong);
+    let board = "[uplink.c]\nurl = 'mqtt://h'\nprovider = 'thingsboard'\n\
+                 forward = [{ filter = 'tidegate/+/+/state', to = 'v1/gateway/telemetry' }]\n";
+    assert_eq!(read(board).unwrap().config.uplinks[0].payload, Payload::ThingsBoard);
+}
+
+#[test]
+fn more_than_a_known_cloud_takes_is_warned_of() {
+    let text = |more: &str| {
+        format!("[uplink.c]\nurl = 'mqtts://h'\nprovider = 'aws-iot'\nforward = ['a/#']\n{more}\n")
+    };
+    warning("uplink.c.rate", "'200/s'", "takes 100 messages a second", &text("rate = '200/s'"));
+    warning("uplink.c.window", "500", "takes 100 messages that are not acknowledged", &text("window = 500"));
+    assert!(read(&text("rate = '100/s'\nwindow = 100")).unwrap().warnings.list().is_empty());
 }

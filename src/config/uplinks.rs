@@ -7,11 +7,11 @@ use bytestring::ByteString;
 use super::Folder;
 use super::kind;
 use super::meaning::{DEFAULT_FORWARD, provider};
-use super::model::Uplink;
+use super::model::{Payload, Uplink};
 use super::section::Section;
 use super::server;
 use super::tree::{Node, Table, Value};
-use crate::bridge::{Batch, Forward, MessageId, Order, Priority, Receive, RetainPolicy, Target};
+use crate::bridge::{Batch, DayWindow, Forward, MessageId, Order, Priority, Receive, RetainPolicy, Target};
 use crate::mqtt::{ProtocolVersion, QoS, TopicFilter};
 
 const DEFAULT_KEEP_ALIVE_SECONDS: u16 = 60;
@@ -47,10 +47,24 @@ pub(super) fn uplink(section: &Section<'_>, gateway_id: &str, folder: &Folder) -
         },
         rate: section.text("rate").and_then(|text| kind::rate(text).ok()),
         window: section.number("window"),
+        payload: match section.text("payload") {
+            Some("json") => Payload::Json,
+            Some("senml") => Payload::SenMl,
+            Some("thingsboard") => Payload::ThingsBoard,
+            _ if provider.is_some_and(|provider| provider.name == "thingsboard") => Payload::ThingsBoard,
+            _ => Payload::Json,
+        },
+        daily_budget: section.size("daily_budget"),
+        windows: windows(section),
         provider,
         shared_access_key: section.text("shared_access_key").map(|text| folder.secret(text)),
         client_id: ByteString::from(names.client_id),
     })
+}
+
+fn windows(section: &Section<'_>) -> Vec<DayWindow> {
+    let texts = section.texts("windows").into_iter();
+    texts.filter_map(|(text, _)| DayWindow::parse(text).ok()).collect()
 }
 
 /// The names that may stand in topics.

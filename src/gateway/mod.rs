@@ -17,6 +17,7 @@ mod listeners;
 mod presence;
 mod pulse;
 mod reload;
+mod report;
 mod sensors;
 mod service;
 mod status;

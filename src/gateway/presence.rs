@@ -63,6 +63,27 @@ impl PresenceBoard {
         self.publish(topic, payload).await
     }
 
+    /// A figure of now: told to uplinks as presence is, and here to whoever listens.
+    pub(super) async fn report(&self, topic: TopicName, payload: Bytes) -> Result<(), Stopped> {
+        self.map.send_modify(|map| {
+            Arc::make_mut(map).insert(topic.clone(), payload.clone());
+        });
+        self.tell(topic, payload, false).await
+    }
+
+    /// Publishes here alone, at QoS 0: nothing of it is written to disk.
+    pub(super) async fn tell(&self, topic: TopicName, payload: Bytes, retain: bool) -> Result<(), Stopped> {
+        let message = Message {
+            topic,
+            qos: QoS::AtMostOnce,
+            retain,
+            accepted_at: (self.clock)(),
+            body: MessageBody::Publish { payload, properties: None },
+        };
+        let publication = Publication { token: 0, message, relay: Relay::None, urgency: Urgency::Lingers };
+        self.source.publish(vec![publication]).await
+    }
+
     async fn publish(&self, topic: TopicName, payload: Bytes) -> Result<(), Stopped> {
         let message = Message {
             topic,
@@ -96,7 +117,9 @@ impl PresenceBoard {
 
     /// The gateway stops: it and everything that it knows of is offline.
     pub(super) async fn offline(&self) {
-        let topics: Vec<TopicName> = self.map.borrow().keys().cloned().collect();
+        let map = self.map.borrow().clone();
+        let online = map.iter().filter(|(_, payload)| **payload == ONLINE);
+        let topics: Vec<TopicName> = online.map(|(topic, _)| topic.clone()).collect();
         for topic in topics {
             // The broker may have stopped: then nobody is there to be told.
             let _ = self.say(topic, OFFLINE).await;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::Gateway;
+use super::report::Reporter;
 use super::supervisor::tell;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -23,6 +24,8 @@ use crate::telemetry::{
 /// After this, systemd is told that the gateway is ready although a listener cannot be opened yet: sensors and
 /// uplinks work.
 const LISTENING_PATIENCE: Duration = Duration::from_secs(20);
+/// How often the gateway looks at itself.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The contract allows 5 s.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(4500);
 
@@ -54,6 +57,9 @@ async fn serve(
     let status = open_status(&socket_path(&config.gateway.data_dir));
     let control = open_control(&socket_path(&config.gateway.data_dir).with_file_name(CONTROL_SOCKET_NAME));
     let mut dashboard = open_dashboard(config.http).await;
+    let mut reporter = Reporter::default();
+    let mut looks = interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ready = false;
     let patience_ends = Instant::now() + LISTENING_PATIENCE;
     loop {
@@ -76,10 +82,12 @@ async fn serve(
                 }
             }
             stream = asked(status.as_ref()) => answer(stream, &gateway.snapshot().await),
+            _ = looks.tick() => reporter.look(&gateway).await,
             question = looked(dashboard.as_mut()) => question.answer(gateway.snapshot().await),
             () = gateway.failed() => anyhow::bail!("a vital part has ended by itself"),
         }
     }
+    reporter.note(&gateway);
     tell(&[NotifyState::Stopping]);
     tracing::info!("stopping");
     if timeout(SHUTDOWN_DEADLINE, gateway.shutdown()).await.is_err() {

@@ -150,6 +150,8 @@ fn tell_running(running: &Uplink, now: Moment, status: &mut UplinkStatus) {
     status.acked = figures.acknowledged;
     status.attempts = figures.attempts;
     status.paused = figures.paused;
+    status.held = figures.held.map(|held| held.to_string());
+    status.spent_bytes = (figures.spent.bytes > 0).then_some(figures.spent.bytes);
     status.in_flight = u64::try_from(figures.in_flight).unwrap_or(u64::MAX);
     status.possible_duplicates = figures.possible_duplicates;
     status.postponed = figures.postponed;

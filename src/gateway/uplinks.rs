@@ -1,25 +1,30 @@
 //! Uplinks: from their configuration to running tasks.
 
+use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use jiff::tz::TimeZone;
 use tokio::sync::watch;
 
 use super::control::pause_note;
 use super::drain::Drain;
-use crate::bridge::{self, Options, PresenceMap, Priority, Provider, Queue, Receive, Restored};
+use crate::bridge::{
+    self, Metered, Options, PresenceMap, Priority, Provider, Queue, Receive, Restored, Spent,
+};
 use crate::broker::{ForwardRule, UplinkRules};
-use crate::config::{self, Secret};
+use crate::config::{self, Payload, Secret};
 use crate::disk::{Clock, JournalHandle};
 use crate::durable::{Boots, ConsumerId};
 use crate::journal::Recovery;
 use crate::mqtt::TopicName;
 use crate::net::{Acceptances, Source};
 use crate::reading::Render;
+use crate::route::{SenMl, ThingsBoard};
 use crate::stream::Route;
 use crate::telemetry::{BrokerCounters, tell_of_uplink};
 use crate::time::TimeQuality;
@@ -60,6 +65,15 @@ pub(super) struct Common {
     pub(super) gateway: ByteString,
 }
 
+#[derive(Default)]
+struct Noted(Mutex<Spent>);
+
+impl Noted {
+    fn replace(&self, spent: Spent) -> Spent {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), spent)
+    }
+}
+
 /// An uplink of the configuration.
 pub(super) struct KeptUplink {
     pub(super) name: ByteString,
@@ -70,6 +84,8 @@ pub(super) struct KeptUplink {
     pub(super) running: Result<uplink::Uplink, String>,
     /// How fast it sends.
     pub(super) drain: Drain,
+    /// What was noted of a link that costs.
+    noted: Noted,
 }
 
 /// Starts one uplink.
@@ -85,7 +101,14 @@ pub(super) async fn start(
         tracing::error!("uplink {} is not started, its messages are kept: {problem}", uplink.name);
     }
     let server = uplink.server.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    KeptUplink { name: uplink.name.clone(), server, queues: consumers, running, drain: Drain::default() }
+    KeptUplink {
+        name: uplink.name.clone(),
+        server,
+        queues: consumers,
+        running,
+        drain: Drain::default(),
+        noted: Noted::default(),
+    }
 }
 
 async fn try_to_start(
@@ -103,7 +126,7 @@ async fn try_to_start(
         presence: common.presence.clone(),
         boots: common.boots.clone(),
         clock: Arc::clone(&common.clock),
-        renderer: Arc::clone(&common.renderer),
+        renderer: renderer(uplink, common),
         watch: watch_of(uplink.name.clone(), Arc::clone(&common.counters)),
         lay_aside: lay_aside(uplink, common),
     };
@@ -113,6 +136,51 @@ async fn try_to_start(
         running.command(Command::Pause).await;
     }
     Ok(running)
+}
+
+/// What readings look like at its server.
+fn renderer(uplink: &config::Uplink, common: &Common) -> Arc<dyn Render> {
+    match uplink.payload {
+        Payload::Json => Arc::clone(&common.renderer),
+        Payload::SenMl => Arc::new(SenMl::new(&common.gateway)),
+        Payload::ThingsBoard => Arc::new(ThingsBoard),
+    }
+}
+
+/// What the link may carry, where it costs; goes on where an earlier run ended.
+fn metered(uplink: &config::Uplink, notes: &Path) -> Option<Metered> {
+    (uplink.daily_budget.is_some() || !uplink.windows.is_empty()).then(|| Metered {
+        bytes_per_day: uplink.daily_budget,
+        windows: uplink.windows.clone(),
+        zone: TimeZone::system(),
+        spent: spent(&spent_note(notes, &uplink.name)).unwrap_or_default(),
+    })
+}
+
+/// The file that says how much a link that costs has carried today.
+fn spent_note(notes: &Path, name: &str) -> PathBuf {
+    notes.join(format!("uplink-{name}.spent"))
+}
+
+fn spent(note: &Path) -> Option<Spent> {
+    let text = fs::read_to_string(note).ok()?;
+    let (day, bytes) = text.trim_end().split_once(' ')?;
+    Some(Spent { day: day.parse().ok()?, bytes: bytes.parse().ok()? })
+}
+
+impl KeptUplink {
+    /// Notes how much a link that costs has carried, for the next run.
+    pub(super) fn note_spent(&self, notes: &Path) {
+        let Ok(running) = &self.running else { return };
+        let now = running.status().spent;
+        let before = self.noted.replace(now);
+        if now != before
+            && let Err(error) =
+                fs::write(spent_note(notes, &self.name), format!("{} {}\n", now.day, now.bytes))
+        {
+            tracing::warn!("uplink {}: cannot note what the link has carried: {error}", self.name);
+        }
+    }
 }
 
 /// The queues of an uplink, with what an earlier run left in them. `known`: their names, and under which number the
@@ -157,6 +225,7 @@ fn session(uplink: &config::Uplink, common: &Common) -> Options {
     options.message_id = uplink.message_id;
     options.order = uplink.order;
     options.rate = uplink.rate;
+    options.metered = metered(uplink, &common.uplink_notes);
     options.window = uplink.window.unwrap_or(options.window);
     if let Some(provider) = uplink.provider {
         respect(provider, uplink, &mut options);

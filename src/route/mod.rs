@@ -4,8 +4,12 @@
 
 mod json;
 mod presence;
+mod senml;
+mod thingsboard;
 mod topics;
 
 pub use json::{Json, render_value};
 pub use presence::{Presence, PresenceChange};
+pub use senml::SenMl;
+pub use thingsboard::ThingsBoard;
 pub use topics::{RouteError, SensorTopics};

@@ -115,6 +115,10 @@ pub struct UplinkStatus {
     pub attempts: u64,
     /// Whether a person paused it.
     pub paused: bool,
+    /// Why nothing but alarms is sent, on a link that costs.
+    pub held: Option<String>,
+    /// Bytes that such a link has carried today.
+    pub spent_bytes: Option<u64>,
     /// Messages sent and not acknowledged now.
     pub in_flight: u64,
     /// Messages acknowledged in a second, lately.

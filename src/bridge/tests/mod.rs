@@ -4,6 +4,8 @@ mod connection;
 mod downlink;
 mod forwarding;
 mod lanes;
+mod metered;
+mod poison;
 mod random;
 mod resuming;
 mod steering;

@@ -158,6 +158,8 @@ pub(super) struct Cloud {
     open: BTreeSet<PacketIdentifier>,
     pub(super) most_open: usize,
     pub(super) subscribed: Vec<ByteString>,
+    /// At these it breaks off the connection.
+    pub(super) poison: BTreeSet<Bytes>,
     /// Publishes that are refused, with this, before one is taken.
     pub(super) refuses: VecDeque<ReasonCode>,
 }
@@ -398,6 +400,10 @@ impl World {
     /// The server takes one packet; its answer is on the way.
     pub(super) fn step_cloud(&mut self) -> bool {
         let Some(packet) = self.to_cloud.pop_front() else { return false };
+        if matches!(&packet, Packet::Publish(publish) if self.cloud.poison.contains(&publish.payload)) {
+            self.break_link();
+            return true;
+        }
         let answer = self.cloud.answer(packet);
         self.to_gateway.extend(answer);
         true

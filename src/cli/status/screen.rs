@@ -97,9 +97,13 @@ fn describe_uplink(name: &str, uplink: &UplinkStatus) -> String {
         .map(|(count, what)| format!(", {count} {what}"))
         .collect();
     let error = uplink.problem.as_ref().map(|problem| format!("; {problem}")).unwrap_or_default();
+    let held = uplink.held.as_ref().map(|held| format!("; {held}")).unwrap_or_default();
     let before = uplink.last_error.as_ref().filter(|_| uplink.connected);
     let before = before.map(|error| format!("; before that: {error}")).unwrap_or_default();
-    format!("uplink   {name}: {state}, {} acknowledged{counts}, {backlog}{pace}{error}{before}", uplink.acked)
+    format!(
+        "uplink   {name}: {state}, {} acknowledged{counts}, {backlog}{pace}{held}{error}{before}",
+        uplink.acked
+    )
 }
 
 /// A duration as people say it.

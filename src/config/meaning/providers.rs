@@ -2,6 +2,7 @@
 
 use super::uplinks::ways_up;
 use crate::bridge::{Provider, Takes};
+use crate::config::kind;
 use crate::config::report::Problem;
 use crate::config::section::Section;
 use crate::config::uplinks::Names;
@@ -27,6 +28,8 @@ pub(super) fn check(uplink: &Section<'_>, names: &Names<'_>, problems: &mut Vec<
     problems.extend(check_client_id(uplink, names, provider));
     problems.extend(check_subscriptions(uplink, provider));
     problems.extend(check_login(uplink, provider));
+    problems.extend(check_rate(uplink, provider));
+    problems.extend(check_window(uplink, provider));
     check_forward(uplink, names, provider, problems);
 }
 
@@ -94,6 +97,29 @@ fn check_login(uplink: &Section<'_>, provider: &Provider) -> Option<Problem> {
         }),
         _ => None,
     }
+}
+
+/// More than the cloud takes is refused by it, or ends the connection.
+fn check_rate(uplink: &Section<'_>, provider: &Provider) -> Option<Problem> {
+    let (said, most) = (kind::rate(uplink.text("rate")?).ok()?, provider.rate?);
+    let is_more =
+        u128::from(said.messages) * most.per.as_nanos() > u128::from(most.messages) * said.per.as_nanos();
+    is_more.then(|| {
+        let (number, seconds) = (most.messages, most.per.as_secs());
+        let per = if seconds == 1 { "a second".to_owned() } else { format!("in {seconds} s") };
+        let message = format!("{} takes {number} messages {per} on one connection", provider.called);
+        let problem = Problem::warning(uplink.path_of("rate"), uplink.place_of("rate"), message);
+        problem.help("without `rate` the gateway respects that by itself")
+    })
+}
+
+fn check_window(uplink: &Section<'_>, provider: &Provider) -> Option<Problem> {
+    let (said, most): (u16, u16) = (uplink.number("window")?, provider.window?);
+    (said > most).then(|| {
+        let message =
+            format!("{} takes {most} messages that are not acknowledged: no more are sent", provider.called);
+        Problem::warning(uplink.path_of("window"), uplink.place_of("window"), message)
+    })
 }
 
 /// What each rule would send, as far as it is known before there is a message.
