@@ -155,3 +155,25 @@ fn a_password_is_read_anew_for_each_connection_and_never_logged() {
     let log = program.log();
     assert!(!log.contains("old-secret") && !log.contains("new-secret"), "{log}");
 }
+
+/// A thousand gateways can be watched from their server: what each says of itself goes there, retained.
+#[test]
+fn a_gateways_figures_go_up_and_its_uplinks_stand_below_sys() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mosquitto) = Mosquitto::start(folder.path(), "") else { return };
+    let mut observer = mosquitto.observe();
+    let program = Program::start(&uplink(&format!("\"mqtt://127.0.0.1:{}\"", mosquitto.port), ""));
+    observer.wait_for(r#"got: tidegate/gw/info {"version":""#);
+    observer.wait_for(r#"got: tidegate/gw/metrics {"health":""#);
+    let state = "$SYS/broker/connection/cloud/state";
+    for look in 0.. {
+        let mut command = Command::new("mosquitto_sub");
+        let output =
+            command.args(["-p", &program.port(), "-t", state, "-C", "1", "-W", "30"]).output().unwrap();
+        if output.stdout == b"1\n" {
+            break;
+        }
+        assert!(look < 300, "the state is {output:?}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
