@@ -62,7 +62,13 @@ fn prove(file: &std::path::Path) -> anyhow::Result<ExitCode> {
     };
     match profile.prove() {
         Ok(()) => {
-            say(format_args!("{id}: all {} captures give what they must", profile.captures.len()))?;
+            match profile.captures.len() {
+                0 => {
+                    say(format_args!("{id}: the file is sound; no [[capture]] proves yet that it is right"))?
+                }
+                1 => say(format_args!("{id}: its capture gives what it must"))?,
+                count => say(format_args!("{id}: all {count} captures give what they must"))?,
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(wrong) => {

@@ -105,6 +105,12 @@ impl Request {
         Request { unit, ..self.clone() }
     }
 
+    /// Whether its answer holds so many registers or bits from `address` on.
+    pub(super) fn covers(&self, function: u8, address: u16, count: u16) -> bool {
+        let (own_end, end) = (self.address.saturating_add(self.count), address.saturating_add(count));
+        self.function == function && self.address <= address && end <= own_end
+    }
+
     /// How many bytes of data an answer has; `None` for writes, whose answer is an echo.
     fn data_bytes(&self) -> Option<usize> {
         match self.function {

@@ -33,7 +33,7 @@ pub(super) fn compile(id: &str, file: &str, text: &str) -> Result<Profile, Vec<P
     let decoder = fields::compile(&document, framing.as_ref(), &mut mistakes);
     let modbus = match (&document.modbus, &decoder) {
         (Some(written), Some(Decoder::Modbus(registers))) => {
-            modbus::compile(written, registers, &mut mistakes)
+            modbus::compile(written, registers, &document.field, &mut mistakes)
         }
         _ => None,
     };
@@ -43,11 +43,12 @@ pub(super) fn compile(id: &str, file: &str, text: &str) -> Result<Profile, Vec<P
     let serial = serial(&document.serial, &mut mistakes);
     let polls: Vec<Poll> = document.poll.iter().filter_map(|one| poll(one, &mut mistakes)).collect();
     let captures: Vec<Capture> =
-        document.capture.into_iter().filter_map(|one| capture(one.into_inner(), &mut mistakes)).collect();
+        document.capture.into_iter().filter_map(|one| capture(one, &mut mistakes)).collect();
     let found = mistakes.into_found();
     match (framing, decoder, serial) {
         (Some(framing), Some(decoder), Some(serial)) if found.is_empty() => Ok(Profile {
             id: id.into(),
+            file: file.to_owned(),
             vendor: document.device.vendor,
             model: document.device.model,
             about: document.device.about,
@@ -75,7 +76,8 @@ fn framing(document: &schema::Document, mistakes: &mut Mistakes<'_>) -> Option<F
         (None, Some(_)) => Some(Framing::of(Protocol::Modbus)),
         (Some(frame), Some(_)) => {
             mistakes.add(frame.span(), "a device with [modbus] has no frames of its own", None);
-            None
+            // Its fields are those of a unit: the rest of the file is judged so.
+            Some(Framing::of(Protocol::Modbus))
         }
         (None, None) => {
             mistakes.add(0..0, "there is neither [frame] nor [modbus]: how is a frame recognised?", None);
@@ -122,7 +124,9 @@ pub(super) fn bytes(written: &Spanned<String>, mistakes: &mut Mistakes<'_>) -> O
     bytes
 }
 
-fn capture(capture: schema::Capture, mistakes: &mut Mistakes<'_>) -> Option<Capture> {
+fn capture(capture: Spanned<schema::Capture>, mistakes: &mut Mistakes<'_>) -> Option<Capture> {
+    let line = mistakes.line_of(capture.span().start);
+    let capture = capture.into_inner();
     let span = capture.gives.span();
     if capture.source.get_ref().trim().is_empty() {
         mistakes.add(capture.source.span(), "a capture says where it comes from", None);
@@ -150,7 +154,7 @@ fn capture(capture: schema::Capture, mistakes: &mut Mistakes<'_>) -> Option<Capt
         gives.push(expected(table, &span, mistakes)?);
     }
     let source = capture.source.into_inner();
-    Some(Capture { bytes, request, options: capture.options, gives, source })
+    Some(Capture { line, bytes, request, options: capture.options, gives, source })
 }
 
 fn expected(

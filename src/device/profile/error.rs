@@ -46,11 +46,12 @@ impl<'a> Mistakes<'a> {
 
     /// Notes a mistake at a place in the text.
     pub(super) fn add(&mut self, at: Range<usize>, message: impl Into<String>, hint: Option<String>) {
+        let line = self.line_of(at.start);
         let before = self.text.get(..at.start).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         self.found.push(ProfileError {
             file: self.file.to_owned(),
-            line: before.matches('\n').count() + 1,
+            line,
             column: before.get(line_start..).map_or(0, |line| line.chars().count()) + 1,
             message: message.into(),
             hint,
@@ -62,7 +63,12 @@ impl<'a> Mistakes<'a> {
         let mut quoted = error.message().split('`').skip(1).step_by(2);
         let unknown = error.message().starts_with("unknown ");
         let hint = quoted.next().filter(|_| unknown).and_then(|word| did_you_mean(word, quoted));
-        self.add(error.span().unwrap_or(0..0), error.message().trim_end(), hint);
+        self.add(error.span().unwrap_or(0..0), in_words(error.message().trim_end()), hint);
+    }
+
+    /// The line of a place in the text.
+    pub(super) fn line_of(&self, at: usize) -> usize {
+        self.text.get(..at).unwrap_or(self.text).matches('\n').count() + 1
     }
 
     /// Everything found, in the order of the file.
@@ -70,6 +76,24 @@ impl<'a> Mistakes<'a> {
         self.found.sort_by_key(|error| (error.line, error.column));
         self.found
     }
+}
+
+/// What the TOML reader calls values by the names of Rust, as the reference of the language calls them.
+fn in_words(message: &str) -> String {
+    const WORDS: [(&str, &str); 11] = [
+        ("expected usize", "expected a whole number, 0 or more"),
+        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected u32", "expected a whole number, 0 or more"),
+        ("expected u16", "expected a whole number, 0 to 65535"),
+        ("expected u8", "expected a whole number, 0 to 255"),
+        ("expected i32", "expected a whole number"),
+        ("expected i64", "expected a whole number"),
+        ("expected f64", "expected a number"),
+        ("expected a sequence", "expected a list, `[...]`"),
+        ("expected a map", "expected a table, `{ ... }`"),
+        ("invalid type: map", "invalid type: a table"),
+    ];
+    WORDS.iter().fold(message.to_owned(), |said, (from, to)| said.replace(from, to))
 }
 
 /// `did you mean "..."?`, when one of the known words is near.

@@ -40,6 +40,8 @@ use crate::reading::Value;
 pub struct Profile {
     /// The name of its file without `.toml`: `nova-sds011`.
     pub id: Arc<str>,
+    /// Its file, as it was named when it was read.
+    pub file: String,
     /// Who makes it; empty for generic formats.
     pub vendor: String,
     /// What its maker calls it.
@@ -173,6 +175,8 @@ pub struct Poll {
 /// Bytes as a device sends them, and what they must give.
 #[derive(Debug, Clone)]
 pub struct Capture {
+    /// Where it begins in its file, counted from 1.
+    pub line: usize,
     /// The bytes.
     pub bytes: Vec<u8>,
     /// What was asked, where only that tells what an answer means.

@@ -14,6 +14,7 @@ use crate::device::number::Position;
 
 /// How long an answer may take, where the profile does not say.
 const TIMEOUT: Duration = Duration::from_millis(500);
+const READING: &str = "1 and 2 read bits, 3 and 4 registers";
 
 /// How a Modbus unit is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,12 @@ pub struct ModbusRead {
 pub(super) fn registers(document: &schema::Document, mistakes: &mut Mistakes<'_>) -> Option<Registers> {
     let usual = document.modbus.as_ref().and_then(|modbus| modbus.get_ref().function.as_ref());
     let usual = usual.map_or(3, |function| *function.get_ref());
+    if let Some(written) = document.modbus.as_ref().and_then(|modbus| modbus.get_ref().function.as_ref())
+        && !matches!(usual, 1..=4)
+    {
+        mistakes.add(written.span(), format!("function {usual} reads nothing"), Some(READING.to_owned()));
+        return None;
+    }
     let mut fields = Vec::new();
     for field in &document.field {
         fields.push(register(field, usual, mistakes)?);
@@ -59,8 +66,7 @@ fn register(field: &Spanned<schema::Field>, usual: u8, mistakes: &mut Mistakes<'
     let function = field.function.as_ref().map_or(usual, |function| *function.get_ref());
     if !matches!(function, 1..=4) {
         let at = field.function.as_ref().map_or(span, Spanned::span);
-        let hint = Some("1 and 2 read bits, 3 and 4 registers".to_owned());
-        mistakes.add(at, format!("function {function} reads nothing"), hint);
+        mistakes.add(at, format!("function {function} reads nothing"), Some(READING.to_owned()));
         return None;
     }
     let Some(address) = &field.register else {
@@ -70,6 +76,8 @@ fn register(field: &Spanned<schema::Field>, usual: u8, mistakes: &mut Mistakes<'
     };
     let address = *address.get_ref();
     if matches!(function, 1 | 2) {
+        let message = "functions 1 and 2 read bits: a bit has no type";
+        refuse(field.number.as_ref(), message, mistakes);
         let meaning = meaning(field, ValueKind::Switch, &[], mistakes)?;
         let field = BinaryField { meaning, place: Place::Nowhere, when: None, each: false };
         return Some(Register { function, address, count: 1, field });
@@ -91,6 +99,7 @@ fn register(field: &Spanned<schema::Field>, usual: u8, mistakes: &mut Mistakes<'
 pub(super) fn compile(
     written: &Spanned<schema::Modbus>,
     registers: &Registers,
+    fields: &[Spanned<schema::Field>],
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Modbus> {
     let modbus = written.get_ref();
@@ -128,6 +137,21 @@ pub(super) fn compile(
     if modbus.read.is_empty() {
         let group = |request: Request| ModbusRead { request: request.to_unit(asked), interval, timeout };
         reads.extend(registers.groups(modbus.gap).into_iter().map(group));
+    } else {
+        for (register, field) in registers.fields.iter().zip(fields) {
+            let own =
+                |read: &ModbusRead| read.request.covers(register.function, register.address, register.count);
+            if !reads.iter().any(own) {
+                let at = field.get_ref().register.as_ref().map_or(field.span(), Spanned::span);
+                let hint =
+                    Some("widen one, or leave read out: fields are then grouped by themselves".to_owned());
+                mistakes.add(
+                    at,
+                    "no read of [modbus] holds this register: the field would never have a value",
+                    hint,
+                );
+            }
+        }
     }
     Some(Modbus { unit, reads })
 }

@@ -52,6 +52,42 @@ fn mistakes_name_their_place_and_what_was_meant() {
     assert!(broken[0].starts_with("x.toml:1:8: "), "{broken:?}");
 }
 
+#[test]
+fn mistakes_of_registers_and_values_are_said_in_the_words_of_the_language() {
+    let good = include_str!("../../../hardware/profiles/xy-md02.toml");
+    let cases = [
+        ("function = 4", "function = 7", ":17:12: function 7 reads nothing; 1 and 2 read bits"),
+        ("function = 4", "function = 2", "functions 1 and 2 read bits: a bit has no type"),
+        ("register = 0x0001", "register = 70000", "integer `70000`, expected a whole number, 0 to 65535"),
+        ("timeout_ms = 500", "timeout_ms = \"500\"", "string \"500\", expected a whole number, 0 or more"),
+        (
+            "function = 4",
+            "function = 4\nread = [{ register = 1, count = 1 }]",
+            "no read of [modbus] holds this register",
+        ),
+        ("[modbus]", "[frame]\nend = \"0A\"\n[modbus]", "a device with [modbus] has no frames of its own"),
+    ];
+    for (from, to, expected) in cases {
+        let found = mistakes(&good.replacen(from, to, 1));
+        assert!(found.iter().any(|one| one.contains(expected)), "{found:#?} has no {expected:?}");
+    }
+    assert_eq!(mistakes(&good.replacen("[modbus]", "[frame]\nend = \"0A\"\n[modbus]", 1)).len(), 1);
+}
+
+#[test]
+fn a_capture_that_is_wrong_is_told_with_its_line_in_the_words_of_the_profile() {
+    let good = include_str!("../../../hardware/profiles/xy-md02.toml");
+    let wrong =
+        good.replacen("temperature = 30.5, humidity = 54.6", "temperature = 30.6, humidity = 54.6", 1);
+    let line = good.lines().position(|line| line == "[[capture]]").unwrap() + 1;
+    let told = Profile::parse("x", "x.toml", &wrong).unwrap().prove().unwrap_err();
+    let expected = format!(
+        "x.toml:{line}: capture 1: gives [{{ humidity = 54.6, temperature = 30.5 }}], \
+         must give [{{ humidity = 54.6, temperature = 30.6 }}]"
+    );
+    assert_eq!(told, [expected]);
+}
+
 /// The keys that the TOML reader would have known where an unknown one stands.
 fn known_keys(text: &str) -> Vec<String> {
     let mistake = mistakes(text).remove(0);
