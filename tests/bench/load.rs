@@ -87,7 +87,8 @@ pub fn run(case: Case, port: u16) -> Duration {
     start.elapsed()
 }
 
-fn connect(port: u16, client: &str) -> TcpStream {
+/// A clean session of 3.1.1.
+pub fn connect(port: u16, client: &str) -> TcpStream {
     let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     socket.set_nodelay(true).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -238,6 +239,13 @@ pub fn idle(port: u16, connections: u64) -> Vec<TcpStream> {
 
 /// Lets so many messages at QoS 1 wait for somebody who is away.
 pub fn queue(port: u16, messages: u64) {
+    away(port);
+    let case = Case::flat_out("queued", 1, 0, 1, messages);
+    publish(&mut connect(port, "p"), 0, case, messages, &AtomicU64::new(0), || 0);
+}
+
+/// Somebody who wants everything below `load` at QoS 1, and goes away.
+pub fn away(port: u16) {
     let mut away = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     away.write_all(b"\x10\x10\x00\x04MQTT\x04\x00\x00\x00\x00\x04away").unwrap();
     let mut answer = [0; 9];
@@ -247,8 +255,6 @@ pub fn queue(port: u16, messages: u64) {
     away.write_all(&[0xE0, 0]).unwrap();
     // The server closes when it has seen that.
     assert_eq!(away.read(&mut answer).unwrap(), 0);
-    let case = Case::flat_out("queued", 1, 0, 1, messages);
-    publish(&mut connect(port, "p"), 0, case, messages, &AtomicU64::new(0), || 0);
 }
 
 /// The topics of the first and the last of many messages.

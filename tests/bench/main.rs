@@ -18,6 +18,7 @@ mod broker;
 mod cloud;
 mod decoding;
 mod drain;
+mod durable;
 mod journal;
 mod load;
 #[path = "../devices/packages.rs"]
@@ -58,6 +59,18 @@ fn how_fast_a_backlog_drains() {
 #[ignore = "wants root and a quiet machine: cargo test --release --test bench keeping -- --ignored --nocapture"]
 fn what_keeping_costs() {
     journal::print();
+}
+
+#[test]
+#[ignore = "wants root: cargo test --release --test bench start -- --ignored --nocapture"]
+fn what_a_start_costs() {
+    journal::print_start();
+}
+
+#[test]
+#[ignore = "wants a quiet machine: cargo test --release --test bench durable -- --ignored --nocapture"]
+fn what_durable_publishing_costs() {
+    durable::print();
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod crash_disk;
 mod damage;
 mod failures;
 mod injected;
+mod killed;
 mod model;
 mod oracle;
 mod power;
