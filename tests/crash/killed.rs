@@ -175,8 +175,7 @@ impl Publisher {
     }
 
     /// Publishes until told to stop or until the connection breaks.
-    fn work(&mut self, gateway: &Gateway, orders: &Orders<'_>) {
-        let mut socket = gateway.connect(self.name);
+    fn work(&mut self, mut socket: TcpStream, orders: &Orders<'_>) {
         // What was open before, in its order.
         let mut out: Vec<u8> = Vec::new();
         if self.qos == 1 {
@@ -308,17 +307,19 @@ fn kill_at(rate: u64, kills: usize, seed: u64) {
     let mut publishers = [Publisher::new("a", 1), Publisher::new("b", 2)];
     subscribe(&Gateway::start(folder.path()));
     let mut seen: BTreeMap<Phase, u64> = BTreeMap::new();
+    let mut under_load = Duration::ZERO;
     for round in 0..kills {
         let phase = PHASES[round % PHASES.len()];
         let gateway = Gateway::start(folder.path());
         let (stop, moment) = (AtomicBool::new(false), AtomicBool::new(false));
         let behind = 20 + rng.below(rate / 8 + 1);
+        // Nobody is killed before everybody is there.
+        let sockets = publishers.each_ref().map(|publisher| gateway.connect(publisher.name));
         thread::scope(|scope| {
-            for publisher in &mut publishers {
-                let (gateway, stop) = (&gateway, &stop);
-                let orders =
-                    Orders { stop, moment: Some((phase, &moment, behind)), rate: rate / 2, drains: false };
-                scope.spawn(move || publisher.work(gateway, &orders));
+            for (publisher, socket) in publishers.iter_mut().zip(sockets) {
+                let moment = Some((phase, &moment, behind));
+                let orders = Orders { stop: &stop, moment, rate: rate / 2, drains: false };
+                scope.spawn(move || publisher.work(socket, &orders));
             }
             let start = Instant::now();
             let least = Duration::from_millis(100 + rng.below(300));
@@ -336,6 +337,7 @@ fn kill_at(rate: u64, kills: usize, seed: u64) {
             kill_process(Pid::from_child(&gateway.child), Signal::KILL).unwrap();
             stop.store(true, Ordering::Relaxed);
             assert!(start.elapsed() < PATIENCE, "the moment {phase:?} never came");
+            under_load += start.elapsed();
         });
         gateway.kill();
         *seen.entry(phase).or_default() += 1;
@@ -343,7 +345,8 @@ fn kill_at(rate: u64, kills: usize, seed: u64) {
     let gateway = Gateway::start(folder.path());
     let never = AtomicBool::new(false);
     for publisher in &mut publishers {
-        publisher.work(&gateway, &Orders { stop: &never, moment: None, rate, drains: true });
+        let socket = gateway.connect(publisher.name);
+        publisher.work(socket, &Orders { stop: &never, moment: None, rate, drains: true });
     }
     let last = publishers.iter().map(|publisher| (publisher.name, publisher.acknowledged)).collect();
     let received = receive(&gateway, &last);
@@ -355,7 +358,11 @@ fn kill_at(rate: u64, kills: usize, seed: u64) {
     }
     assert!(highest >= last["a"], "QoS 1: {highest} came of {}", last["a"]);
     assert!(of("b").into_iter().eq(1..=last["b"]), "QoS 2: each once, and in order");
-    println!("{seen:?}: {} messages at QoS 1, {} at QoS 2, all there", last["a"], last["b"]);
+    let rate = (last["a"] + last["b"]) as f64 / under_load.as_secs_f64();
+    println!(
+        "{seen:?}: {} messages at QoS 1, {} at QoS 2, {rate:.0} a second: all there",
+        last["a"], last["b"]
+    );
 }
 
 fn number(name: &str, otherwise: u64) -> u64 {
