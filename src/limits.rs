@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-/// Bytes of a packet accepted before CONNECT succeeded: enough for a will and long credentials.
+/// Bytes of a packet accepted before CONNECT succeeded, unless the configuration says otherwise: enough for a will and
+/// long credentials.
 pub const PACKET_BYTES_BEFORE_CONNECT: usize = 64 * 1024;
 /// The largest packet that the standard can express (section 2.1.4).
 pub const PACKET_BYTES_MAX: usize = 268_435_460;
@@ -40,8 +41,10 @@ pub const USER_PROPERTIES: usize = 1024;
 pub const PACKET_FILTERS: usize = 16 * 1024;
 /// Topic aliases that are remembered for one connection towards its client (5.0).
 pub const OUTGOING_TOPIC_ALIASES: u16 = 64;
-/// Topic levels of a name or a filter.
+/// Topic levels of a name or a filter, at most.
 pub const TOPIC_LEVELS: usize = 200;
+/// Bytes of a name or a filter, at most: what the standard can express (section 1.5.4).
+pub const TOPIC_BYTES: usize = 65_535;
 /// Bytes handed to the journal and not yet committed, above which durable publishers wait.
 pub const UNCOMMITTED_BYTES: usize = 8 * 1024 * 1024;
 /// Topics, for each consumer anew, of which the journal knows the latest message (`keep-latest`).
@@ -113,6 +116,14 @@ pub const UPLINK_ACKNOWLEDGEMENT_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Limits {
     /// Bytes of one packet, after CONNECT.
     pub max_packet_bytes: usize,
+    /// Bytes of the first packet, CONNECT.
+    pub max_connect_packet_bytes: usize,
+    /// Topic levels of a name or a filter.
+    pub max_topic_levels: usize,
+    /// Bytes of a topic name or a filter.
+    pub max_topic_bytes: usize,
+    /// User properties of a PUBLISH or a will (5.0).
+    pub max_user_properties: usize,
     /// Messages that wait for one session.
     pub max_queued_messages: usize,
     /// Bytes that wait for one session.
@@ -124,6 +135,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Connections at once from one address; of IPv6, from one /64 network.
     pub max_connections_per_address: usize,
+    /// Clients that may connect within a second, by one listener; as many may come at once after a pause.
+    pub max_connects_per_second: u32,
     /// Seconds that a new connection may take to introduce itself.
     pub connect_timeout_seconds: u16,
     /// Sessions, connected or not.
@@ -151,11 +164,16 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             max_packet_bytes: 1024 * 1024,
+            max_connect_packet_bytes: PACKET_BYTES_BEFORE_CONNECT,
+            max_topic_levels: TOPIC_LEVELS,
+            max_topic_bytes: TOPIC_BYTES,
+            max_user_properties: USER_PROPERTIES,
             max_queued_messages: 100_000,
             max_queued_bytes: 64 * 1024 * 1024,
             receive_maximum: 100,
             max_connections: 10_000,
             max_connections_per_address: 10_000,
+            max_connects_per_second: 10_000,
             connect_timeout_seconds: 10,
             max_sessions: 10_000,
             max_subscriptions: 1_000,

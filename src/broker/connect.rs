@@ -18,7 +18,7 @@ use super::access::{Action, Permissions};
 use super::backlog::Backlog;
 use super::connection::{Connection, Defaults};
 use super::ending::Ending;
-use super::inbound::refuse_topic;
+use super::inbound::{has_too_many_properties, refuse_topic};
 use super::queue::Queue;
 use super::rights::deny;
 use super::sessions::{Attached, Link, Session, SessionKey};
@@ -110,8 +110,13 @@ impl Broker {
         {
             return Err(ReasonCode::PacketTooLarge);
         }
-        if let Some(reason) = connect.will.as_ref().and_then(|will| refuse_topic(&will.topic)) {
-            return Err(reason);
+        if let Some(will) = &connect.will {
+            if let Some(reason) = refuse_topic(&will.topic, limits) {
+                return Err(reason);
+            }
+            if has_too_many_properties(Some(&will.properties), limits) {
+                return Err(ReasonCode::QuotaExceeded);
+            }
         }
         if self.sessions.connections() >= self.limits.max_connections {
             return Err(ReasonCode::ServerBusy);

@@ -7,15 +7,18 @@ use std::num::NonZeroU16;
 
 use crate::durable::{DropReason, JournalHealth, Message, MessageBody, Record, Ticket, Urgency};
 use crate::flow::Publication;
-use crate::limits::TOPIC_LEVELS;
-use crate::mqtt::{Acknowledgement, Packet, PacketIdentifier, Publish, PublishQoS, ReasonCode, TopicName};
+use crate::limits::{Limits, TOPIC_LEVELS};
+use crate::mqtt::{
+    Acknowledgement, Packet, PacketIdentifier, Publish, PublishProperties, PublishQoS, ReasonCode, TopicName,
+};
 
 use super::connection::Connection;
 use super::ledger::Waiting;
+use super::rights::refuse;
 use super::routing::{Accepted, Origin, Publisher};
 use super::sessions::SessionKey;
 use super::words::fits;
-use super::{Broker, Output, Turn};
+use super::{Broker, Denial, Output, Turn};
 
 /// How a PUBLISH that is not accepted is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +57,13 @@ impl Broker {
             }
             connection.received_open = connection.received_open.saturating_add(1);
         }
-        let mut refusal = refuse_topic(&topic);
+        let mut refusal = refuse_topic(&topic, &session.limits);
+        if refusal.is_none() && has_too_many_properties(publish.properties.as_deref(), &session.limits) {
+            refusal = Some(ReasonCode::QuotaExceeded);
+        }
+        if let Some(reason) = refusal {
+            refuse(turn, &session.client_id, Denial::Publish, reason, topic.as_byte_string());
+        }
         if refusal.is_none() && self.denies_publish(turn, key, &topic, qos.qos()) {
             if qos == PublishQoS::AtMostOnce {
                 return;
@@ -305,12 +314,17 @@ fn topic_of(
     }
 }
 
+/// Whether a message has more user properties than a client's may have.
+pub(super) fn has_too_many_properties(properties: Option<&PublishProperties>, limits: &Limits) -> bool {
+    properties.is_some_and(|properties| properties.user_properties.len() > limits.max_user_properties)
+}
+
 /// Why a topic is not for clients to publish to.
-pub(super) fn refuse_topic(topic: &TopicName) -> Option<ReasonCode> {
+pub(super) fn refuse_topic(topic: &TopicName, limits: &Limits) -> Option<ReasonCode> {
     let text = topic.as_str();
-    let too_deep =
-        text.len() >= TOPIC_LEVELS && text.bytes().filter(|byte| *byte == b'/').count() >= TOPIC_LEVELS;
-    if too_deep {
+    let levels = limits.max_topic_levels.min(TOPIC_LEVELS);
+    let too_deep = text.len() >= levels && text.bytes().filter(|byte| *byte == b'/').count() >= levels;
+    if too_deep || text.len() > limits.max_topic_bytes {
         return Some(ReasonCode::TopicNameInvalid);
     }
     // [MQTT-4.7.2-1]: the server's own tree.

@@ -228,12 +228,14 @@ pub enum Event {
         /// With which code.
         reason: ReasonCode,
     },
-    /// A client was refused something by the access rules.
+    /// A client was refused something: by the access rules (Not authorized) or by a bound.
     Denied {
         /// Its identifier.
         client_id: ByteString,
         /// What.
         what: Denial,
+        /// Why.
+        reason: ReasonCode,
         /// The topic, or the filter.
         topic: ByteString,
     },
@@ -246,7 +248,7 @@ pub enum Event {
     },
 }
 
-/// What the access rules refuse.
+/// What is refused to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Denial {
     /// PUBLISH.

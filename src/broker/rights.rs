@@ -117,7 +117,18 @@ impl Broker {
     }
 }
 
-/// Says that something was refused.
+/// Says that the access rules refused something.
 pub(super) fn deny(turn: &mut Turn<'_>, client_id: &ByteString, what: Denial, topic: &ByteString) {
-    turn.event(Event::Denied { client_id: client_id.clone(), what, topic: topic.clone() });
+    refuse(turn, client_id, what, ReasonCode::NotAuthorized, topic);
+}
+
+/// Says that something was refused.
+pub(super) fn refuse(
+    turn: &mut Turn<'_>,
+    client_id: &ByteString,
+    what: Denial,
+    reason: ReasonCode,
+    topic: &ByteString,
+) {
+    turn.event(Event::Denied { client_id: client_id.clone(), what, reason, topic: topic.clone() });
 }

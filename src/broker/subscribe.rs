@@ -14,10 +14,11 @@ use crate::mqtt::{
 };
 
 use super::access::Reach;
+use super::rights::refuse;
 use super::sending::expiry_left;
 use super::sessions::SessionKey;
 use super::subscriptions::{Subscriber, Subscription};
-use super::{Broker, Turn};
+use super::{Broker, Denial, Turn};
 
 impl Broker {
     /// SUBSCRIBE: one code per filter, in order `[MQTT-3.8.4-6]` `[MQTT-3.9.3-1]`.
@@ -29,7 +30,12 @@ impl Broker {
         let mut is_shared = false;
         for (text, options) in &subscribe.requests {
             let reason = match self.subscribe_one(turn, key, text, *options, identifier) {
-                Err(reason) => reason,
+                Err(reason) => {
+                    if matches!(reason, ReasonCode::TopicFilterInvalid | ReasonCode::QuotaExceeded) {
+                        refuse(turn, &self.sessions.get(key).client_id, Denial::Subscribe, reason, text);
+                    }
+                    reason
+                }
                 Ok(made) => {
                     after = made.after.or(after);
                     if made.filter.share_name().is_some() {
@@ -65,6 +71,10 @@ impl Broker {
         identifier: Option<NonZeroU32>,
     ) -> Result<Made, ReasonCode> {
         let filter = parse(text)?;
+        let limits = &self.sessions.get(key).limits;
+        if text.len() > limits.max_topic_bytes || filter.levels().count() > limits.max_topic_levels {
+            return Err(ReasonCode::TopicFilterInvalid);
+        }
         let reach = self.reach(turn, key, &filter)?;
         let health = self.ledger.health();
         let session = self.sessions.at(key);

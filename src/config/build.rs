@@ -84,6 +84,10 @@ fn limits(broker: &Section<'_>, default: Limits) -> Limits {
     };
     Limits {
         max_packet_bytes: bytes("max_packet_bytes", default.max_packet_bytes),
+        max_connect_packet_bytes: bytes("max_connect_packet_bytes", default.max_connect_packet_bytes),
+        max_topic_levels: count("max_topic_levels", default.max_topic_levels),
+        max_topic_bytes: bytes("max_topic_bytes", default.max_topic_bytes),
+        max_user_properties: count("max_user_properties", default.max_user_properties),
         max_queued_messages: count("max_queued_messages", default.max_queued_messages),
         max_queued_bytes: bytes("max_queued_bytes", default.max_queued_bytes),
         receive_maximum: broker.number("receive_maximum").unwrap_or(default.receive_maximum),
@@ -92,6 +96,9 @@ fn limits(broker: &Section<'_>, default: Limits) -> Limits {
             "max_connections_per_address",
             default.max_connections_per_address,
         ),
+        max_connects_per_second: broker
+            .number("max_connects_per_second")
+            .unwrap_or(default.max_connects_per_second),
         connect_timeout_seconds: broker
             .number("connect_timeout_seconds")
             .unwrap_or(default.connect_timeout_seconds),

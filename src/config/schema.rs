@@ -114,6 +114,30 @@ static BROKER: Table = table(&[
         "`1048576`",
         "The largest packet that a client may send or receive.",
     ),
+    key(
+        "max_connect_packet_bytes",
+        Kind::Size(128, PACKET_BYTES_MAX),
+        "`65536`",
+        "The largest CONNECT, before it is known who comes.",
+    ),
+    key(
+        "max_topic_levels",
+        Kind::Number(1, 200),
+        "`200`",
+        "Levels of a topic that clients publish or subscribe to.",
+    ),
+    key(
+        "max_topic_bytes",
+        Kind::Size(1, 65_535),
+        "`65535`",
+        "Bytes of a topic that clients publish or subscribe to.",
+    ),
+    key(
+        "max_user_properties",
+        Kind::Number(0, 1024),
+        "`1024`",
+        "User properties of one message of an MQTT 5 client.",
+    ),
     key("max_queued_messages", MESSAGES, "`100000`", "Messages that wait for one session."),
     key("max_queued_bytes", BYTES, "`67108864`", "Bytes that wait for one session."),
     key(
@@ -128,6 +152,12 @@ static BROKER: Table = table(&[
         Kind::Number(1, 1_000_000),
         "`10000`",
         "Connections at once from one address; of IPv6, from one /64 network.",
+    ),
+    key(
+        "max_connects_per_second",
+        Kind::Number(1, 1_000_000),
+        "`10000`",
+        "Clients that may connect within a second; others are told to come later.",
     ),
     key(
         "connect_timeout_seconds",

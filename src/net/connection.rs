@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::admission::Admission;
 use super::buffers;
+use super::connect_rate::ConnectRate;
 use super::door::{Door, Entry, Stay};
 use super::gate::{Caller, name_of};
 use super::inbox::{Batch, Inbox};
@@ -26,7 +27,7 @@ use super::reader::Reader;
 use super::writer::Writer;
 use super::{Counters, Refusal, Stopped};
 use crate::broker::{CloseReason, ConnectionId, Input, Peer};
-use crate::limits::{BATCH_PACKETS, CLOSE_DEADLINE, LOGIN_DEADLINE, Limits, PACKET_BYTES_BEFORE_CONNECT};
+use crate::limits::{BATCH_PACKETS, CLOSE_DEADLINE, LOGIN_DEADLINE, Limits};
 use crate::mqtt::{
     ConnAck, ConnAckProperties, Connect, DecodeError, Decoder, Disconnect, Packet, ProtocolVersion,
     ReasonCode,
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     pub(super) inbox: Inbox,
     pub(super) door: Arc<Door>,
     pub(super) limits: Arc<Limits>,
+    pub(super) connects: ConnectRate,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -142,7 +144,7 @@ pub(super) fn serve(
     admission: Admission,
 ) -> impl Future<Output = ()> + Send {
     let Caller { stream, address, user } = caller;
-    let decoder = Decoder::of_client(PACKET_BYTES_BEFORE_CONNECT);
+    let decoder = Decoder::of_client(shared.limits.max_connect_packet_bytes);
     let patience = Duration::from_secs(shared.limits.connect_timeout_seconds.into());
     let mut connection = Connection {
         stream,
@@ -241,6 +243,9 @@ impl Connection {
         certified: Option<ByteString>,
         address: Option<SocketAddr>,
     ) -> Result<Entry, ReasonCode> {
+        if !self.shared.connects.admit(std::time::Instant::now()) {
+            return Err(ReasonCode::ConnectionRateExceeded);
+        }
         let address = address.map(|address| address.ip());
         let verdict = self.shared.door.enter(connect, certified, address);
         timeout(LOGIN_DEADLINE, verdict).await.unwrap_or(Err(ReasonCode::ServerBusy))
@@ -251,6 +256,7 @@ impl Connection {
         let refusal = match reason {
             ReasonCode::BadUserNameOrPassword => Refusal::BadUserNameOrPassword,
             ReasonCode::ServerBusy => Refusal::ServerBusy,
+            ReasonCode::ConnectionRateExceeded => Refusal::TooFast,
             _ => Refusal::NotAuthorized,
         };
         self.refused(refusal, address);

@@ -24,13 +24,15 @@ pub enum Refusal {
     NotAuthorized,
     /// Too many logins wait to be checked.
     ServerBusy,
+    /// More than `max_connects_per_second` came.
+    TooFast,
     /// What comes ahead of MQTT did not succeed: TLS, WebSocket, a proxy's header.
     Handshake,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Refusal; 8] = [
+    pub const ALL: [Refusal; 9] = [
         Refusal::TooManyConnections,
         Refusal::TooManyFromAddress,
         Refusal::TooLate,
@@ -38,6 +40,7 @@ impl Refusal {
         Refusal::BadUserNameOrPassword,
         Refusal::NotAuthorized,
         Refusal::ServerBusy,
+        Refusal::TooFast,
         Refusal::Handshake,
     ];
 
@@ -52,6 +55,7 @@ impl Refusal {
             Refusal::BadUserNameOrPassword => "bad_user_name_or_password",
             Refusal::NotAuthorized => "not_authorized",
             Refusal::ServerBusy => "server_busy",
+            Refusal::TooFast => "connect_rate",
             Refusal::Handshake => "handshake",
         }
     }

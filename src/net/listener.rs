@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::admission::{Admission, Admissions};
+use super::connect_rate::ConnectRate;
 use super::connection::{self, Shared};
 use super::endpoint::{Bound, Endpoint, ListenAddress};
 use super::gate::{Caller, Layers, name_of};
@@ -169,7 +170,9 @@ async fn accept_all(endpoint: Endpoint, reception: Reception, settings: Listener
     let ListenerSettings { layers, door, limits, .. } = settings;
     let admissions = Admissions::new(Arc::clone(&reception.connections), reception.max_connections);
     let inbox = reception.inbox.clone();
-    let shared = Arc::new(Shared { inbox, door, limits, counters: Arc::clone(&reception.counters) });
+    let connects = ConnectRate::new(limits.max_connects_per_second, std::time::Instant::now());
+    let counters = Arc::clone(&reception.counters);
+    let shared = Arc::new(Shared { inbox, door, limits, connects, counters });
     let _renewal = layers.tls.clone().map(|certificates| Renewal(tokio::spawn(certificates.keep_renewed())));
     let entry = Arc::new(Entry { layers, shared });
     loop {

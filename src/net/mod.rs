@@ -19,6 +19,7 @@
 mod admission;
 mod buffers;
 mod certificates;
+mod connect_rate;
 mod connection;
 mod counters;
 mod door;

@@ -492,6 +492,24 @@ async fn connections_are_bounded_in_number_and_in_silence() {
     assert_eq!(counted, [(Refusal::TooManyFromAddress, 1), (Refusal::TooLate, 1)]);
 }
 
+/// Who comes too fast is told so in words of its version, and counted; the others were let in.
+#[tokio::test]
+async fn connects_are_bounded_in_rate() {
+    let rig = Rig::start(Limits { max_connects_per_second: 2, ..Limits::default() }).await;
+    let mut reasons = Vec::new();
+    let mut kept = Vec::new();
+    for (level, client) in [(4, "a"), (5, "b"), (5, "c"), (4, "d")] {
+        let mut stream = rig.open().await;
+        stream.write_all(&connect(level, client, None)).await.unwrap();
+        reasons.push(connack(&mut stream).await);
+        kept.push(stream);
+    }
+    assert_eq!(reasons, [0, 0, 0x9F, 3]);
+    let counted: Vec<_> =
+        rig.owner.reception().counters().refused().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counted, [(Refusal::TooFast, 2)]);
+}
+
 /// What an idle connection holds, by all allocations of the thread that the gateway and its clients share here: a
 /// gateway with a thousand clients that rarely say anything stays small.
 #[test]

@@ -18,10 +18,12 @@ use crate::net::Observer;
 
 /// Events that wait to be logged.
 const LINES_WAITING: usize = 256;
+/// Characters of a topic in a line.
+const TOPIC_CHARACTERS: usize = 200;
 /// A drop or a refusal for the same reason is not logged again before this.
 const SAME_LINE_EVERY: Duration = Duration::from_secs(60);
 
-/// Everything that access rules refuse.
+/// Everything that access rules refuse; it is in the status before it happens.
 const DENIALS: [Denial; 4] = [Denial::Publish, Denial::Subscribe, Denial::Will, Denial::WillSent];
 
 /// What the broker's events count up to.
@@ -30,7 +32,7 @@ pub struct BrokerCounters {
     clients_connected: AtomicU64,
     refused: AtomicU64,
     refused_by_reason: Mutex<HashMap<ReasonCode, u64>>,
-    denied: [(Denial, AtomicU64); DENIALS.len()],
+    denied: Mutex<HashMap<(Denial, ReasonCode), u64>>,
     dropped: [(DropReason, AtomicU64); DropReason::ALL.len()],
 }
 
@@ -40,7 +42,7 @@ impl Default for BrokerCounters {
             clients_connected: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             refused_by_reason: Mutex::default(),
-            denied: DENIALS.map(|what| (what, AtomicU64::new(0))),
+            denied: Mutex::new(DENIALS.map(|what| ((what, ReasonCode::NotAuthorized), 0)).into()),
             dropped: DropReason::ALL.map(|reason| (reason, AtomicU64::new(0))),
         }
     }
@@ -66,10 +68,9 @@ impl BrokerCounters {
         for (reason, count) in &*self.refused_by_reason() {
             refusals.entry("connect".to_owned()).or_default().insert(reason_label(*reason), *count);
         }
-        for (what, counter) in &self.denied {
-            let count = counter.load(Ordering::Relaxed);
-            let reason = reason_label(ReasonCode::NotAuthorized);
-            refusals.entry(denial_label(*what).to_owned()).or_default().insert(reason, count);
+        for ((what, reason), count) in &*self.denied() {
+            let by_reason = refusals.entry(denial_label(*what).to_owned()).or_default();
+            by_reason.insert(reason_label(*reason), *count);
         }
         refusals
     }
@@ -83,10 +84,12 @@ impl BrokerCounters {
         *self.refused_by_reason().entry(reason).or_default() += 1;
     }
 
-    fn count_denied(&self, what: Denial) {
-        if let Some((_, counter)) = self.denied.iter().find(|(known, _)| *known == what) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
+    fn denied(&self) -> MutexGuard<'_, HashMap<(Denial, ReasonCode), u64>> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_denied(&self, what: Denial, reason: ReasonCode) {
+        *self.denied().entry((what, reason)).or_default() += 1;
     }
 
     /// Counts messages that will not be delivered.
@@ -135,7 +138,7 @@ impl Observer for BrokerObserver {
                 self.counters.clients_connected.fetch_sub(1, Ordering::Relaxed);
             }
             Event::ClientRefused { reason, .. } => self.counters.count_refused(*reason),
-            Event::Denied { what, .. } => self.counters.count_denied(*what),
+            Event::Denied { what, reason, .. } => self.counters.count_denied(*what, *reason),
             Event::Dropped { count, reason } => self.counters.count_dropped(*reason, *count),
         }
         if self.lines.try_send(event).is_err() {
@@ -146,7 +149,7 @@ impl Observer for BrokerObserver {
 
 async fn log_all(mut events: mpsc::Receiver<Event>, left_out: Arc<AtomicU64>) {
     let mut drops: BTreeMap<DropReason, Seldom> = BTreeMap::new();
-    let mut denials: BTreeMap<Denial, Seldom> = BTreeMap::new();
+    let mut denials: HashMap<(Denial, ReasonCode), Seldom> = HashMap::new();
     let mut refusals: HashMap<ReasonCode, Seldom> = HashMap::new();
     while let Some(event) = events.recv().await {
         match event {
@@ -164,11 +167,17 @@ async fn log_all(mut events: mpsc::Receiver<Event>, left_out: Arc<AtomicU64>) {
                     tracing::info!("{count} clients were refused: {reason:?}");
                 }
             }
-            Event::Denied { client_id, what, topic } => {
-                if let Some(count) = denials.entry(what).or_default().happened(1) {
+            Event::Denied { client_id, what, reason, topic } => {
+                if let Some(count) = denials.entry((what, reason)).or_default().happened(1) {
                     let what = in_words_denied(what);
+                    let by = match reason {
+                        ReasonCode::NotAuthorized => "the access rules".to_owned(),
+                        bound => format!("a bound ({bound:?})"),
+                    };
+                    // Topics may be long, as what is refused here may be by its length.
+                    let topic: String = topic.chars().take(TOPIC_CHARACTERS).collect();
                     tracing::warn!(
-                        "{count} x {what} refused by the access rules, the last to client {client_id}: {topic}"
+                        "{count} x {what} refused by {by}, the last to client {client_id}: {topic}"
                     );
                 }
             }

@@ -305,3 +305,27 @@ fn a_load_balancer_says_who_the_client_is() {
     assert!(answer.is_empty(), "{answer:?}");
     program.wait_for_line("no PROXY protocol header");
 }
+
+/// A listener on IPv6 beside the one on IPv4: mosquitto's clients come by either and meet.
+#[test]
+fn ipv4_and_ipv6_lead_to_one_broker() {
+    if !has("mosquitto_pub") || !has("mosquitto_sub") {
+        return;
+    }
+    let Ok(free) = TcpListener::bind(("::1", 0)) else {
+        return skip("there is no IPv6 here");
+    };
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let program = Program::start(&format!("[[listener]]\naddress = \"[::1]:{port}\"\n"));
+    program.wait_for_line(&format!("listening on [::1]:{port}"));
+    let (four, six) = (program.address.port().to_string(), port.to_string());
+    for (from_host, from, to_host, to) in
+        [("::1", &six, "127.0.0.1", &four), ("127.0.0.1", &four, "::1", &six)]
+    {
+        let message = ["-t", "ip", "-m", from_host, "-q", "1", "-r"];
+        assert_good(&run("mosquitto_pub", &[&["-h", from_host, "-p", from], &message[..]].concat()));
+        let heard = run("mosquitto_sub", &["-h", to_host, "-p", to, "-t", "ip", "-C", "1", "-W", "10"]);
+        assert_eq!(String::from_utf8_lossy(&heard.stdout).trim(), from_host);
+    }
+}

@@ -1,8 +1,9 @@
 //! How large things may be: topics, levels, packets, both ways.
 
+use tidegate::broker::Denial;
 use tidegate::durable::DropReason;
 use tidegate::limits::{Limits, TOPIC_LEVELS};
-use tidegate::mqtt::Packet;
+use tidegate::mqtt::{Packet, ReasonCode};
 
 use super::packets::*;
 use super::site::Site;
@@ -121,4 +122,46 @@ fn answers_are_no_larger_than_the_client_takes() {
     assert_eq!(site.heard(small).len(), 1);
     site.send(small, subscribe_all(1, None, &requests));
     site.hears(small, ["disconnect 95", "closed"]);
+}
+
+/// What an administrator allows less of than the standard does is refused by its own code, and counted.
+#[test]
+fn narrower_bounds_are_kept_and_counted() {
+    let limits = Limits {
+        max_topic_levels: 3,
+        max_topic_bytes: 10,
+        max_user_properties: 2,
+        max_subscriptions: 1,
+        max_connect_packet_bytes: 200,
+        ..Limits::default()
+    };
+    let mut site = Site::with(limits);
+    let client = site.join(v5("a"));
+    for (identifier, filter, code) in
+        [(1, "a/b/c/d", "8f"), (2, "12345678901", "8f"), (3, "a/b/+", "00"), (4, "x", "97")]
+    {
+        site.send(client, subscribe(identifier, filter, 0));
+        site.hears(client, [&format!("suback #{identifier} {code}")]);
+    }
+    let mut with_properties = |count: usize, topic: &str, qos, identifier| {
+        let mut message = publish(topic, qos, identifier, "x");
+        let pair = ("name".into(), "value".into());
+        message.0.properties.get_or_insert_default().user_properties = vec![pair; count];
+        site.send(client, message);
+        site.heard(client)
+    };
+    assert_eq!(with_properties(2, "1234567890", 1, 1), ["puback #1 10"]);
+    assert_eq!(with_properties(0, "12345678901", 1, 2), ["puback #2 90"]);
+    assert_eq!(with_properties(0, "a/b/c/d", 2, 3), ["pubrec #3 90"]);
+    assert_eq!(with_properties(3, "t", 1, 4), ["puback #4 97"]);
+    assert_eq!(with_properties(3, "t", 0, 0), ["disconnect 97", "closed"]);
+    let invalid = (Denial::Subscribe, ReasonCode::TopicFilterInvalid);
+    let (name, quota) = (ReasonCode::TopicNameInvalid, ReasonCode::QuotaExceeded);
+    let published = [name, name, quota, quota].map(|reason| (Denial::Publish, reason));
+    assert_eq!(site.denied[..3], [invalid, invalid, (Denial::Subscribe, quota)]);
+    assert_eq!(site.denied[3..], published);
+    let deep = site.connect(v5("w").will(will("a/b/c/d", "")));
+    site.hears(deep, ["connack 90", "closed"]);
+    let long = site.connect(v5(&"c".repeat(200)));
+    site.hears(long, ["closed"]);
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tidegate::broker::{Broker, ConnectionId, Event, Input, Output, Peer, Renderer};
+use tidegate::broker::{Broker, ConnectionId, Denial, Event, Input, Output, Peer, Renderer};
 use tidegate::durable::{
     Boots, ConsumerId, Delivery, DropReason, LoadedDelivery, Message, Record, Sequence, State, Ticket,
 };
-use tidegate::limits::{Limits, PACKET_BYTES_BEFORE_CONNECT};
+use tidegate::limits::Limits;
 use tidegate::mqtt::{
     ConnAck, ConnAckProperties, DecodeError, Decoder, Packet, ProtocolVersion, ReasonCode, encode,
 };
@@ -31,6 +31,7 @@ pub struct Site {
     inputs: VecDeque<Input>,
     next_connection: u64,
     pub dropped: BTreeMap<DropReason, u64>,
+    pub denied: Vec<(Denial, ReasonCode)>,
 }
 
 /// One connection, with the driver's part of it.
@@ -85,6 +86,7 @@ impl Site {
             inputs: VecDeque::new(),
             next_connection: 0,
             dropped: BTreeMap::new(),
+            denied: Vec::new(),
         }
     }
 
@@ -104,7 +106,7 @@ impl Site {
     pub fn open(&mut self) -> ConnectionId {
         self.next_connection += 1;
         let connection = Connection {
-            decoder: Decoder::of_client(PACKET_BYTES_BEFORE_CONNECT),
+            decoder: Decoder::of_client(self.limits.max_connect_packet_bytes),
             version: ProtocolVersion::V3_1_1,
             incoming: BytesMut::new(),
             outgoing: BytesMut::new(),
@@ -272,6 +274,7 @@ impl Site {
             Output::Event(Event::Dropped { count, reason }) => {
                 *self.dropped.entry(reason).or_default() += count;
             }
+            Output::Event(Event::Denied { what, reason, .. }) => self.denied.push((what, reason)),
             Output::Accepted { .. } | Output::Inside(_) | Output::Event(_) => {}
         }
     }
