@@ -81,8 +81,6 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         gateway: ByteString::from(config.gateway.id.as_str()),
     };
     let uplinks = start_uplinks(config, &common, &owner, &recovery, queues).await?;
-    let verifier = Arc::new(Verifier::start().map_err(StartError::Threads)?);
-    let listeners = start_listeners(config, &owner, &verifier);
     let bluetooth = Bluetooth::new(system_clock.clone());
     let sources = Sources::new(&config.gateway, owner.entrance(), &presence, &bluetooth, &system_clock);
     let sensors = start_sensors(config, &sources).await?;
@@ -91,6 +89,9 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
     let commands = CommandBoard::default();
     commands.update(&sensors);
     carry_commands(config, &owner, &commands, &mut tasks).await?;
+    // Clients last: what the first of them sets is heard already.
+    let verifier = Arc::new(Verifier::start().map_err(StartError::Threads)?);
+    let listeners = start_listeners(config, &owner, &verifier);
     let entrance = owner.entrance().clone();
     publish_sys(config, &owner, &counters, &clock, now, &mut tasks);
     tasks.spawn(clock_watch::learn(Arc::clone(&clock), boots, entrance.clone(), journal.clone()));

@@ -73,7 +73,6 @@ async fn a_command_over_mqtt_becomes_the_bytes_of_the_profile_and_its_result_com
     let profiles = folder.path().join("profiles").to_str().unwrap().to_owned();
     let site = Program::start_in(folder, configuration, &[("TIDEGATE_GATEWAY_PROFILE_DIRS", &profiles)]);
     site.wait_for_line("port opened");
-    site.wait_for_line("is ready");
     let (on_site, mut events) = client(&site).await;
     let set =
         |value: &str| on_site.publish("tidegate/gw/lamp/set", QoS::AtLeastOnce, false, value.to_owned());
@@ -104,7 +103,6 @@ async fn a_command_over_mqtt_writes_a_register_and_says_what_the_unit_answered()
     let configuration =
         "[sensor.cellar]\nmodbus = \"bus.port\"\nunit = 7\nprofile = \"xy-md02\"\ninterval_ms = 60000\n";
     let site = Program::start_in(folder, configuration, &[]);
-    site.wait_for_line("is ready");
     let reads = bytes(&pty, 8).await;
     assert_eq!(reads[..6], [7, 4, 0, 1, 0, 2]);
     let mut answer = vec![7, 4, 4, 0, 215, 1, 144];

@@ -139,6 +139,9 @@ fn the_reference_names_every_key_in_its_section() {
     {
         assert!(reference.contains(&format!("`{name}`")), "the reference does not name {name}");
     }
+    for name in stuffing::Stuffing::NAMES {
+        assert!(reference.contains(&format!("`\"{name}\"`")), "the reference does not name {name}");
+    }
 }
 
 #[test]
