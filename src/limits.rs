@@ -55,6 +55,9 @@ pub const JOURNAL_REQUESTS: usize = 256;
 pub const LOAD_BYTES: usize = 256 * 1024;
 /// Bytes in one commit after which it is not delayed any more.
 pub const COMMIT_BYTES: usize = 256 * 1024;
+/// Entries in one commit after which it is not delayed any more: acknowledgements are small on disk, and not so small
+/// in memory while they wait.
+pub const COMMIT_ENTRIES: usize = 8 * 1024;
 /// Messages whose places in the journal are kept in memory, those of two segments aside.
 pub const JOURNAL_PLACES: usize = 128 * 1024;
 /// Bytes of a frame or line from a serial device.

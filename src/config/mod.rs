@@ -16,6 +16,7 @@ mod profiles;
 mod reference;
 mod report;
 mod schema;
+mod schema_uplink;
 mod secret;
 mod section;
 mod server;

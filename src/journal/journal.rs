@@ -12,6 +12,7 @@ use super::recover::{self, Found};
 use super::segments::Segments;
 use super::types::{Backlog, Event, OpenError, Recovery, Report, Sizes, Status, Writer};
 use crate::durable::{ConsumerId, DropReason, JournalHealth, Record, Sequence, State, Ticket, Urgency};
+use crate::limits::COMMIT_ENTRIES;
 use crate::time::{Instant, Moment};
 
 /// The journal of one gateway. See the module for what lies on disk.
@@ -163,7 +164,7 @@ impl<D: Disk> Journal<D> {
     /// Whether what waits is enough for a commit that should not grow any more.
     #[must_use]
     pub fn commit_is_large(&self) -> bool {
-        self.pending.bytes() >= self.options.commit_bytes
+        self.pending.bytes() >= self.options.commit_bytes || self.pending.len() >= COMMIT_ENTRIES
     }
 
     /// The figures that are cheap to ask for at any time.

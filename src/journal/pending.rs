@@ -64,6 +64,10 @@ impl Pending {
         self.encoded.len()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     pub(super) fn append(&mut self, now: Instant, from: From, urgency: Urgency, record: Record) {
         if let Record::Kept { sequence, deliveries, .. } = &record {
             let number = self.passed + u64::try_from(self.items.len()).unwrap_or(u64::MAX);
