@@ -68,6 +68,8 @@ pub const BLE_UNREAD: usize = 64;
 pub const BLE_DEVICES: usize = 4096;
 /// Devices that are published of themselves, by their family.
 pub const BLE_AUTOMATIC: usize = 256;
+/// Bytes of the value of a Bluetooth characteristic (Core Specification, Vol 3, Part F, 3.2.9).
+pub const GATT_VALUE: usize = 512;
 /// Measurements of one reading.
 pub const MEASUREMENTS: usize = 256;
 

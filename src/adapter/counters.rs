@@ -1,6 +1,7 @@
 //! What one sensor's source counts, for telemetry to read at any time. Never resets.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use crate::device::ProblemKind;
 
@@ -14,6 +15,7 @@ pub struct Counters {
     problems: [AtomicU64; ProblemKind::ALL.len()],
     last_reading_unix_ms: AtomicI64,
     online: AtomicBool,
+    trouble: Mutex<Option<String>>,
 }
 
 /// [`Counters`] as they are at one moment.
@@ -33,6 +35,8 @@ pub struct CountersNow {
     pub last_reading_unix_ms: Option<i64>,
     /// Whether the sensor is there.
     pub online: bool,
+    /// What is wrong with it now, in a sentence.
+    pub trouble: Option<String>,
 }
 
 impl Counters {
@@ -49,6 +53,7 @@ impl Counters {
             problems: problems.map(|(kind, count)| (kind, count.load(Relaxed))).collect(),
             last_reading_unix_ms: (last != 0).then_some(last),
             online: self.online.load(Relaxed),
+            trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
@@ -74,6 +79,11 @@ impl Counters {
         if let Some((_, count)) = place {
             count.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Something is wrong with the sensor, or nothing any more. Rare: not for every frame.
+    pub(super) fn trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     pub(super) fn online(&self, online: bool) {

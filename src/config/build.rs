@@ -37,7 +37,7 @@ pub(super) fn build(root: &Table, folder: &Folder) -> Config {
             .filter_map(|sensor| self::sensor(sensor, folder))
             .collect(),
         uplinks: Section::named(root, "uplink").iter().filter_map(uplink).collect(),
-        ble: Ble { auto: families(&Section::of_root(root, "ble")) },
+        ble: ble(&Section::of_root(root, "ble")),
         http: Section::of_root(root, "http").text("address").and_then(|text| kind::address(text).ok()),
         gateway,
     }
@@ -52,8 +52,11 @@ fn gateway(section: &Section<'_>, folder: &Folder) -> Gateway {
     }
 }
 
-fn families(ble: &Section<'_>) -> Vec<String> {
-    ble.texts("auto").into_iter().map(|(family, _)| family.to_owned()).collect()
+fn ble(ble: &Section<'_>) -> Ble {
+    Ble {
+        auto: ble.texts("auto").into_iter().map(|(family, _)| family.to_owned()).collect(),
+        connections: ble.number("connections"),
+    }
 }
 
 /// The folders of `profile_dirs`.

@@ -91,6 +91,8 @@ pub struct Journal {
 pub struct Ble {
     /// Families of devices that are published without being named.
     pub auto: Vec<String>,
+    /// Connections at once on each radio; `None`: one.
+    pub connections: Option<u8>,
 }
 
 /// `[sensor.NAME]`

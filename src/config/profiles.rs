@@ -52,6 +52,16 @@ impl Profiles {
 
     /// A Modbus line is for devices that speak Modbus, and a unit is one of them.
     fn check_way(&self, sensor: &Section<'_>, profile: &Profile) -> Option<Problem> {
+        let is_in_the_air = sensor.node("ble").is_some();
+        if is_in_the_air != profile.gatt.is_some() {
+            let message = if is_in_the_air {
+                format!("a {} is on a wire; what a Bluetooth sensor advertises needs no profile", profile.id)
+            } else {
+                format!("a {} is read over Bluetooth", profile.id)
+            };
+            let problem = Problem::error(sensor.path_of("profile"), sensor.place_of("profile"), message);
+            return Some(if is_in_the_air { problem } else { problem.help("ble = \"A4:C1:38:12:34:56\"") });
+        }
         let (key, message) = match &profile.modbus {
             None if sensor.node("modbus").is_some() => {
                 ("modbus", format!("a {} speaks no Modbus", profile.id))

@@ -516,12 +516,20 @@ static UPLINK: Table = table(&[
     ),
 ]);
 
-static BLE: Table = table(&[key(
-    "auto",
-    Kind::Texts(&kind::NAME),
-    "`[]`",
-    "Families of devices that are published without being named one by one.",
-)]);
+static BLE: Table = table(&[
+    key(
+        "auto",
+        Kind::Texts(&kind::NAME),
+        "`[]`",
+        "Families of devices that are published without being named one by one.",
+    ),
+    key(
+        "connections",
+        Kind::Number(1, 7),
+        "`1`",
+        "Connections at once on each radio, for sensors whose profile has `[gatt]`; the others wait their turn.",
+    ),
+]);
 
 static HTTP: Table =
     table(&[key("address", Kind::Text(&kind::ADDRESS), "", "Where it is served; best on loopback.")]);

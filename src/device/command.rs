@@ -4,6 +4,7 @@
 
 use serde_json::Value as JsonValue;
 
+use super::ble::Uuid;
 use super::checksum::ChecksumKind;
 use super::modbus::Request;
 use super::number::{self, ByteOrder, NumberType};
@@ -13,6 +14,8 @@ use super::number::{self, ByteOrder, NumberType};
 pub struct Command {
     /// The key of the JSON object that sets it.
     pub name: String,
+    /// Where it is written, over a Bluetooth connection.
+    pub characteristic: Option<Uuid>,
     pub(super) form: Form,
     /// A value divided by this is the number that is sent.
     pub(super) scale: f64,
@@ -88,6 +91,17 @@ impl Command {
         }
     }
 
+    /// What is written to set `value` over a Bluetooth connection, and where.
+    ///
+    /// # Errors
+    /// One sentence, when the device cannot take the value.
+    pub fn value(&self, value: &JsonValue) -> Result<(Uuid, Vec<u8>), String> {
+        match (self.order(value)?, self.characteristic) {
+            (Order::Bytes(bytes), Some(characteristic)) => Ok((characteristic, bytes)),
+            _ => Err(format!("{} is not written over a connection", self.name)),
+        }
+    }
+
     fn append(&self, part: &Part, value: &JsonValue, bytes: &mut Vec<u8>) -> Result<(), String> {
         match part {
             Part::Fixed(fixed) => bytes.extend(fixed),
@@ -153,7 +167,15 @@ mod tests {
 
     fn command(form: Form) -> Command {
         let table = vec![("on".to_owned(), 1.0), ("off".to_owned(), 0.0)];
-        Command { name: "level".into(), form, scale: 0.1, min: Some(-5.0), max: Some(100.0), table }
+        Command {
+            name: "level".into(),
+            characteristic: None,
+            form,
+            scale: 0.1,
+            min: Some(-5.0),
+            max: Some(100.0),
+            table,
+        }
     }
 
     #[test]

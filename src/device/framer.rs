@@ -252,13 +252,18 @@ impl Framer {
 impl Framing {
     /// The frames of a protocol.
     pub(super) fn of(protocol: Protocol) -> Framing {
+        Framing { protocol: Some(protocol), ..Framing::until_silence() }
+    }
+
+    /// A frame is what comes until nothing more does.
+    pub(super) fn until_silence() -> Framing {
         Framing {
             start: Vec::new(),
             length: LengthRule::UntilSilence,
             end: Vec::new(),
             trailer: 0,
             restart: false,
-            protocol: Some(protocol),
+            protocol: None,
             keys: None,
             stuffing: None,
             shortest: 1,

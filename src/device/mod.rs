@@ -12,6 +12,7 @@ mod command;
 mod decoder;
 mod expression;
 mod framer;
+mod gatt;
 mod listener;
 mod modbus;
 mod number;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use command::{Command, Order};
 pub use decoder::Measurements;
+pub use gatt::{Characteristic, Gatt, GattReader};
 pub use listener::{Found, Listener};
 pub use modbus::{Master, MasterAction, Outcome, Request, UnitPlan, crc as modbus_crc};
 pub use poll::{PollAction, PollPlan};

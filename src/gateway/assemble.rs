@@ -81,7 +81,7 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         gateway: ByteString::from(config.gateway.id.as_str()),
     };
     let uplinks = start_uplinks(config, &common, &owner, &recovery, queues).await?;
-    let bluetooth = Bluetooth::new(system_clock.clone());
+    let bluetooth = Bluetooth::new(config, system_clock.clone());
     let sources = Sources::new(&config.gateway, owner.entrance(), &presence, &bluetooth, &system_clock);
     let sensors = start_sensors(config, &sources).await?;
     bluetooth.publish_families(config, owner.entrance(), &presence);

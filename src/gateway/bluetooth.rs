@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::task::AbortHandle;
 
-use crate::adapter::ble::{AdvertSource as _, Antenna, Automatic, BlueZ, serve_all};
+use crate::adapter::ble::{AdvertSource as _, Antenna, Automatic, BlueZ, Connections, Plug, serve_all};
 use crate::adapter::{Counters, Sink};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -15,15 +15,19 @@ use super::presence::PresenceBoard;
 /// Bluetooth of one gateway. Ends when it is dropped.
 pub(super) struct Bluetooth {
     antenna: Arc<Antenna>,
+    connections: Arc<Connections<Plug>>,
     clock: Clock,
     radios: OnceLock<AbortHandle>,
     automatic: Mutex<Option<AbortHandle>>,
 }
 
 impl Bluetooth {
-    pub(super) fn new(clock: Clock) -> Bluetooth {
+    pub(super) fn new(config: &Config, clock: Clock) -> Bluetooth {
+        let antenna = Arc::new(Antenna::default());
+        let at_once = usize::from(config.ble.connections.unwrap_or(1));
         Bluetooth {
-            antenna: Arc::new(Antenna::default()),
+            connections: Arc::new(Connections::new(Plug::default(), Arc::clone(&antenna), at_once)),
+            antenna,
             clock,
             radios: OnceLock::new(),
             automatic: Mutex::new(None),
@@ -37,6 +41,12 @@ impl Bluetooth {
             tokio::spawn(radios.listen(Arc::clone(&self.antenna))).abort_handle()
         });
         Arc::clone(&self.antenna)
+    }
+
+    /// Connections to sensors that are read so.
+    pub(super) fn connections(&self) -> Arc<Connections<Plug>> {
+        self.antenna();
+        Arc::clone(&self.connections)
     }
 
     /// What is wrong with the radios.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::adapter::ble::{self, BleSensor};
+use crate::adapter::ble::{self, BleSensor, GattSensor};
 use crate::adapter::profiles;
 use crate::adapter::serial::{self, PortAddress, SerialSensor, SetCommand};
 use crate::adapter::{Counters, Sink};
 use crate::clock::Clock;
 use crate::config::{self, Secret, Source};
 use crate::device::ble::{Address, Key};
-use crate::device::{Library, MeterKey, Options};
+use crate::device::{Library, MeterKey, Options, Profile};
 use crate::net::{Entrance, Stopped};
 use crate::reading::SensorName;
 use crate::route::SensorTopics;
@@ -171,13 +171,24 @@ impl<'a> Sources<'a> {
         let counters = Arc::new(Counters::default());
         let (source, _) = self.entrance.source().await?;
         let sink = Sink::new(self.presence.watched(source), Arc::clone(&counters));
-        let running = match self.ble_sensor(settings, address, key) {
-            Ok(sensor) => {
+        // Only a sensor that is read over connections takes commands.
+        let (commands, inbox) = mpsc::channel(COMMANDS_WAITING);
+        let started = match settings.profile {
+            None => self.ble_sensor(settings, address, key).map(|sensor| {
                 let topics = sensor.topics.clone();
                 let task = ble::serve(sensor, self.bluetooth.antenna(), sink, self.clock.clone());
-                // Nothing can be set on it: nobody takes its commands.
-                let (commands, _) = mpsc::channel(1);
-                let line = Arc::new(RunningLine { task: tokio::spawn(task).abort_handle(), commands });
+                (topics, tokio::spawn(task))
+            }),
+            Some(_) => self.gatt_sensor(settings, address).map(|sensor| {
+                let topics = sensor.topics.clone();
+                let connections = self.bluetooth.connections();
+                let task = ble::serve_connected(sensor, connections, inbox, sink, self.clock.clone());
+                (topics, tokio::spawn(task))
+            }),
+        };
+        let running = match started {
+            Ok((topics, task)) => {
+                let line = Arc::new(RunningLine { task: task.abort_handle(), commands });
                 Ok(Running { topics, line })
             }
             Err(problem) => {
@@ -205,17 +216,37 @@ impl<'a> Sources<'a> {
         })
     }
 
+    fn gatt_sensor(&self, settings: &config::Sensor, address: [u8; 6]) -> Result<GattSensor, String> {
+        let profile = self.profile(settings)?;
+        if profile.gatt.is_none() {
+            return Err(format!("a {} is not read over Bluetooth", profile.id));
+        }
+        Ok(GattSensor {
+            name: settings.name.clone(),
+            address: Address(address),
+            profile: Arc::new(profile),
+            topics: SensorTopics::new(self.gateway, &settings.name).map_err(|error| error.to_string())?,
+        })
+    }
+
+    fn profile(&self, settings: &config::Sensor) -> Result<Profile, String> {
+        let Some(profile) = &settings.profile else {
+            return Err("it has no profile".to_owned());
+        };
+        let profile = self.library.profile(profile).map_err(|error| error.to_string())?;
+        profile.with_options(&with_keys(settings)?).map_err(|error| error.to_string())
+    }
+
     fn sensor(&self, settings: &config::Sensor) -> Result<SerialSensor, String> {
         let (port, line, unit) = match &settings.source {
             Source::Serial { port, line, .. } => (port, line, None),
             Source::Modbus { port, line, unit } => (port, line, *unit),
             Source::Ble { .. } => return Err("it is not on a port".to_owned()),
         };
-        let Some(profile) = &settings.profile else {
-            return Err("it has no profile".to_owned());
-        };
-        let profile = self.library.profile(profile).map_err(|error| error.to_string())?;
-        let profile = profile.with_options(&with_keys(settings)?).map_err(|error| error.to_string())?;
+        let profile = self.profile(settings)?;
+        if profile.serial.is_none() {
+            return Err(format!("a {} is read over Bluetooth", profile.id));
+        }
         Ok(SerialSensor {
             name: settings.name.clone(),
             port: port.clone(),

@@ -166,7 +166,8 @@ fn sensors(gateway: &Gateway, now: Moment, problems: &mut Vec<String>) -> BTreeM
     for sensor in &gateway.sensors {
         let counted = sensor.counters.now();
         let name = sensor.settings.name.to_string();
-        if let Some(problem) = sensor.problem() {
+        let problem = sensor.problem().map(str::to_owned).or_else(|| counted.trouble.clone());
+        if let Some(problem) = &problem {
             problems.push(format!("sensor {name}: {problem}"));
         } else if !counted.online {
             problems.push(format!("sensor {name} is not heard on {}", sensor.place()));
@@ -181,7 +182,7 @@ fn sensors(gateway: &Gateway, now: Moment, problems: &mut Vec<String>) -> BTreeM
             age_seconds: age
                 .and_then(|ms| u64::try_from(ms).ok())
                 .map(|ms| Duration::from_millis(ms).as_secs_f64()),
-            problem: sensor.problem().map(str::to_owned),
+            problem,
         };
         statuses.insert(name, status);
     }

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
+use super::pauses::{Paused, Pauses};
+
 use crate::device::ble::{Address, Advertisement};
 use crate::limits;
 
@@ -38,6 +40,7 @@ pub struct Antenna {
     /// What is wrong with the radios; `None`: nothing.
     problem: Mutex<Option<String>>,
     missed: AtomicU64,
+    pauses: Arc<Pauses>,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +81,16 @@ impl Antenna {
         let mut ears = locked(&self.ears);
         ears.by_address.retain(|_, ear| !ear.is_closed());
         !ears.by_address.is_empty() || ears.others.as_ref().is_some_and(|ear| !ear.is_closed())
+    }
+
+    /// Radios that are asked to be silent.
+    pub(super) fn pauses(&self) -> &Pauses {
+        &self.pauses
+    }
+
+    /// Asks a radio not to scan as long as the answer is kept; waits until it does not.
+    pub(super) async fn pause(&self, radio: Arc<str>) -> Paused {
+        Arc::clone(&self.pauses).pause(radio).await
     }
 
     /// Something was heard.

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
 use super::antenna::{AdvertSource, Antenna, Heard};
+use super::pauses::Wish;
 use super::snapshot::{Sight, Snapshot, Snapshots};
 use super::watchdog::{Cure, Watchdog};
 use crate::clock::Clock;
@@ -174,6 +175,7 @@ impl Round<'_> {
                 Err(failure) => return failure.into(),
             }
         }
+        let mut pauses = self.antenna.pauses().subscribe();
         if let Err(failed) = self.look(radios).await {
             return failed;
         }
@@ -189,6 +191,11 @@ impl Round<'_> {
                     }
                     None => return Failed::Changed,
                 },
+                Ok(()) = pauses.changed() => {
+                    if let Err(failure) = self.mind_pauses(radios).await {
+                        return failure.into();
+                    }
+                }
                 _ = look.tick() => {
                     if let Err(failed) = self.look(radios).await {
                         return failed;
@@ -208,6 +215,28 @@ impl Round<'_> {
         }
     }
 
+    /// Stops and begins to scan as those who connect want it.
+    async fn mind_pauses(&mut self, radios: &[AdapterInfo]) -> Result<(), Failure> {
+        for radio in radios {
+            let name = radio.id.to_string();
+            let outcome = match self.antenna.pauses().wish(&name) {
+                Wish::None => continue,
+                // It may not be scanning.
+                Wish::Stop => call(self.session.stop_discovery_on_adapter(&radio.id)).await,
+                Wish::Begin => {
+                    self.watchdog.was_paused(self.clock.monotonic());
+                    self.scan(&radio.id).await
+                }
+            };
+            self.antenna.pauses().is_silent(&name, self.antenna.pauses().is_asked(&name));
+            // What else fails is seen and said at the next look.
+            if let Err(Failure::Hangs) = outcome {
+                return Err(Failure::Hangs);
+            }
+        }
+        Ok(())
+    }
+
     /// Are the radios there, switched on and scanning, and do they hear anything?
     async fn look(&mut self, radios: &[AdapterInfo]) -> Result<(), Failed> {
         let now = call(self.session.get_adapters()).await?;
@@ -219,10 +248,12 @@ impl Round<'_> {
         if !same {
             return Err(Failed::Changed);
         }
+        self.mind_pauses(radios).await?;
         let cure = self.watchdog.cure(self.clock.monotonic());
         let mut problem = None;
         for radio in &now {
             let outcome = match cure {
+                _ if self.antenna.pauses().is_asked(&radio.id.to_string()) => Ok(()),
                 _ if !radio.powered || !radio.discovering => self.scan(&radio.id).await,
                 Cure::Wait => Ok(()),
                 Cure::Restart | Cure::Complain => self.rescan(&radio.id).await,
@@ -383,7 +414,7 @@ impl Round<'_> {
             event,
             AdapterEvent::Powered { powered: true } | AdapterEvent::Discovering { discovering: false }
         );
-        if is_idle {
+        if is_idle && !self.antenna.pauses().is_asked(&radio.to_string()) {
             // What fails here is seen and said at the next look.
             if let Err(Failure::Hangs) = self.scan(radio).await {
                 return Err(Failure::Hangs);

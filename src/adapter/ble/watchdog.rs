@@ -48,6 +48,12 @@ impl Watchdog {
         self.cured = Duration::ZERO;
     }
 
+    /// The radio was silent since it was asked to be.
+    pub(super) fn was_paused(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.cured = Duration::ZERO;
+    }
+
     /// How long nothing was.
     pub(super) fn silence(&self, now: Instant) -> Duration {
         now.since(self.heard_at)

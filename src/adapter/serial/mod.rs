@@ -80,7 +80,8 @@ pub async fn serve_line(
     let members: Vec<Member> = sensors.into_iter().map(|(sensor, sink)| Member::new(sensor, sink)).collect();
     let Some(first) = members.first() else { return };
     let (port, options) = (first.sensor.port.clone(), first.sensor.line);
-    let settings = first.sensor.profile.serial;
+    // A profile of a line says how it is set: `check` refuses others here.
+    let Some(settings) = first.sensor.profile.serial else { return };
     let is_modbus = first.sensor.profile.modbus.is_some();
     let mut line = Line { port, settings, members, commands, clock };
     let mut backoff = BACKOFF_SHORTEST;

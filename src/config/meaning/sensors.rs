@@ -21,7 +21,7 @@ const BELONGS: [(&str, &[&str]); 18] = [
     ("authentication_key", &["serial"]),
     ("baud", &["serial", "modbus"]),
     ("format", &["serial", "modbus"]),
-    ("interval_ms", &["serial", "modbus"]),
+    ("interval_ms", &["serial", "modbus", "ble"]),
     ("columns", &["serial"]),
     ("separator", &["serial"]),
     ("map", &["serial"]),

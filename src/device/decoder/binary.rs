@@ -73,6 +73,8 @@ pub(in crate::device) enum TextType {
     Hex(usize),
     /// The same, the last byte first.
     HexReversed(usize),
+    /// Everything from there to the end, UTF-8.
+    Rest,
     /// Six bytes with colons between them.
     Mac,
     /// The same, the last byte first.
@@ -186,10 +188,11 @@ fn read(own: &[u8], number: NumberType, bits: Option<(u32, u32)>) -> Option<Numb
 }
 
 impl TextType {
-    /// Reads `ascii8`, `hex6`, `hex6le`, `mac` or `macle`.
+    /// Reads `ascii8`, `hex6`, `hex6le`, `text`, `mac` or `macle`.
     pub(in crate::device) fn parse(text: &str) -> Option<TextType> {
         let count = |text: &str| text.parse().ok().filter(|count| (1..=limits::FRAME_BYTES).contains(count));
         match text {
+            "text" => return Some(TextType::Rest),
             "mac" => return Some(TextType::Mac),
             "macle" => return Some(TextType::MacReversed),
             _ => {}
@@ -208,13 +211,17 @@ impl TextType {
     pub(in crate::device) const fn bytes(self) -> usize {
         match self {
             TextType::Ascii(count) | TextType::Hex(count) | TextType::HexReversed(count) => count,
+            TextType::Rest => 0,
             TextType::Mac | TextType::MacReversed => 6,
         }
     }
 
     fn read(self, bytes: &[u8], at: Position) -> Option<String> {
         let at = at.within(bytes.len())?;
-        let own = bytes.get(at..at.checked_add(self.bytes())?)?;
+        let own = match self {
+            TextType::Rest => bytes.get(at..)?,
+            _ => bytes.get(at..at.checked_add(self.bytes())?)?,
+        };
         let hex = |bytes: &mut dyn Iterator<Item = &u8>, between: &str| {
             bytes.map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(between)
         };
@@ -224,6 +231,10 @@ impl TextType {
                 let text =
                     own.get(..end)?.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' });
                 text.filter(|c| !c.is_control()).collect::<String>().trim().to_owned()
+            }
+            TextType::Rest => {
+                let text = String::from_utf8_lossy(own);
+                text.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned()
             }
             TextType::Hex(_) => hex(&mut own.iter(), ""),
             TextType::HexReversed(_) => hex(&mut own.iter().rev(), ""),

@@ -89,6 +89,10 @@ impl Function {
             }),
             Function::Floor => Some(Number::of(first.as_f64().floor())),
             Function::Round => Some(Number::of(first.as_f64().round())),
+            Function::Exp10 => {
+                let power = i32::try_from(first.whole()?).ok().filter(|power| power.abs() <= 127)?;
+                Some(Number::of(10_f64.powi(power)))
+            }
             Function::Min => {
                 argument(1).map(|second| if second.as_f64() < first.as_f64() { second } else { first })
             }

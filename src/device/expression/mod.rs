@@ -73,6 +73,8 @@ enum Function {
     Round,
     Min,
     Max,
+    /// Ten to the power of it: floats of IEEE 11073 are a mantissa and such an exponent.
+    Exp10,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +131,7 @@ mod tests {
             ("1 < 2 && 3 >= 3", 1.0),
             ("!(1 == 2) || 1 / 0", 1.0),
             ("1 > 2 ? 10 : 20", 20.0),
+            ("365 * exp10(-1) + exp10(2)", 136.5),
             ("min(3, 1.5) + max(2, 4) + abs(-1) + round(2.5) + floor(-0.5)", 8.5),
         ] {
             assert_eq!(value(text, &[]), Some(expected), "{text}");

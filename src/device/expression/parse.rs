@@ -180,6 +180,7 @@ impl<'a> Parser<'a> {
             "round" => (Function::Round, 1),
             "min" => (Function::Min, 2),
             "max" => (Function::Max, 2),
+            "exp10" => (Function::Exp10, 1),
             _ => {
                 let message = format!(
                     "{word:?} is nothing known; a number of the frame is u8(2) or i16le(4), an intermediate is \

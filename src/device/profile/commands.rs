@@ -9,21 +9,33 @@ use toml::Spanned;
 
 use super::error::{Mistakes, did_you_mean};
 use super::framing::number_type;
-use super::{hex, schema};
+use super::{gatt, hex, schema};
 use crate::device::checksum::ChecksumKind;
 use crate::device::command::{Command, Form, Part};
 use crate::device::number::{ByteOrder, NumberType};
 
 pub(super) fn compile(
     written: &Spanned<schema::Command>,
-    has_modbus: bool,
+    document: &schema::Document,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Command> {
     let (span, command) = (written.span(), written.get_ref());
+    let characteristic = match (&command.characteristic, &document.gatt) {
+        (Some(written), Some(_)) => Some(gatt::uuid(written, mistakes)?),
+        (None, None) => None,
+        (Some(written), None) => {
+            mistakes.add(written.span(), "only a device with [gatt] has characteristics", None);
+            return None;
+        }
+        (None, Some(_)) => {
+            mistakes.add(span, "the command does not say to which characteristic it is written", None);
+            return None;
+        }
+    };
     let form = match (&command.send, &command.text, &command.register) {
         (Some(send), None, None) => Form::Bytes(parts(send, false, mistakes)?),
         (None, Some(text), None) => Form::Bytes(parts(text, true, mistakes)?),
-        (None, None, Some(address)) if has_modbus => {
+        (None, None, Some(address)) if document.modbus.is_some() => {
             let function = command.function.as_ref().map_or(6, |function| *function.get_ref());
             let number = match &command.number {
                 Some(number) => number_type(number, mistakes)?,
@@ -70,7 +82,7 @@ pub(super) fn compile(
         }
     }
     let name = command.name.get_ref().clone();
-    Some(Command { name, form, scale, min: command.min, max: command.max, table })
+    Some(Command { name, characteristic, form, scale, min: command.min, max: command.max, table })
 }
 
 fn parts(written: &Spanned<String>, is_text: bool, mistakes: &mut Mistakes<'_>) -> Option<Vec<Part>> {

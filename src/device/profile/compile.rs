@@ -10,11 +10,11 @@ use toml::Spanned;
 
 use super::error::Mistakes;
 use super::{
-    Capture, Poll, Profile, ProfileError, SerialFormat, SerialSettings, commands, fields, framing, hex,
+    Capture, Poll, Profile, ProfileError, SerialFormat, SerialSettings, commands, fields, framing, gatt, hex,
     lookup, modbus, schema,
 };
 use crate::device::command::Command;
-use crate::device::decoder::Decoder;
+use crate::device::decoder::{Binary, Decoder};
 use crate::device::framer::Framing;
 use crate::device::modbus::Request;
 use crate::device::protocol::Protocol;
@@ -30,23 +30,29 @@ pub(super) fn compile(id: &str, file: &str, text: &str) -> Result<Profile, Vec<P
         }
     };
     let framing = framing(&document, &mut mistakes);
-    let decoder = fields::compile(&document, framing.as_ref(), &mut mistakes);
+    let has_values_only = document.gatt.as_ref().is_some_and(|gatt| gatt.get_ref().stream.is_none());
+    let decoder = if has_values_only {
+        fields::refuse(document.field.first(), "fields belong to a [[characteristic]] here", &mut mistakes);
+        Some(Decoder::Binary(Binary::default()))
+    } else {
+        fields::compile(&document, framing.as_ref(), &mut mistakes)
+    };
     let modbus = match (&document.modbus, &decoder) {
         (Some(written), Some(Decoder::Modbus(registers))) => {
             modbus::compile(written, registers, &document.field, &mut mistakes)
         }
         _ => None,
     };
-    let has_modbus = document.modbus.is_some();
+    let gatt = gatt::compile(&document, &mut mistakes);
     let commands: Vec<Command> =
-        document.command.iter().filter_map(|one| commands::compile(one, has_modbus, &mut mistakes)).collect();
-    let serial = serial(&document.serial, &mut mistakes);
+        document.command.iter().filter_map(|one| commands::compile(one, &document, &mut mistakes)).collect();
+    let serial = way(&document, &mut mistakes);
     let polls: Vec<Poll> = document.poll.iter().filter_map(|one| poll(one, &mut mistakes)).collect();
     let captures: Vec<Capture> =
         document.capture.into_iter().filter_map(|one| capture(one, &mut mistakes)).collect();
     let found = mistakes.into_found();
     match (framing, decoder, serial) {
-        (Some(framing), Some(decoder), Some(serial)) if found.is_empty() => Ok(Profile {
+        (Some(framing), Some(decoder), serial) if found.is_empty() => Ok(Profile {
             id: id.into(),
             file: file.to_owned(),
             vendor: document.device.vendor,
@@ -57,6 +63,7 @@ pub(super) fn compile(id: &str, file: &str, text: &str) -> Result<Profile, Vec<P
             serial,
             polls,
             modbus,
+            gatt,
             commands,
             captures,
             framing: Arc::new(framing),
@@ -69,9 +76,28 @@ pub(super) fn compile(id: &str, file: &str, text: &str) -> Result<Profile, Vec<P
     }
 }
 
-/// A device of Modbus needs no `[frame]`, every other one does.
+/// A device is on a line or at the other end of a connection.
+fn way(document: &schema::Document, mistakes: &mut Mistakes<'_>) -> Option<SerialSettings> {
+    match (&document.serial, &document.gatt) {
+        (Some(line), None) => serial(line, mistakes),
+        (None, Some(_)) => None,
+        (Some(line), Some(_)) => {
+            mistakes.add(line.baud.span(), "a device with [gatt] is on no serial line", None);
+            None
+        }
+        (None, None) => {
+            mistakes.add(0..0, "there is neither [serial] nor [gatt]: how is it reached?", None);
+            None
+        }
+    }
+}
+
+/// Modbus and single characteristics need no `[frame]`, every other device does.
 fn framing(document: &schema::Document, mistakes: &mut Mistakes<'_>) -> Option<Framing> {
+    let has_stream = document.gatt.as_ref().is_some_and(|gatt| gatt.get_ref().stream.is_some());
     match (&document.frame, &document.modbus) {
+        // Each value is whole; none of them goes through a framer.
+        (None, None) if document.gatt.is_some() && !has_stream => Some(Framing::until_silence()),
         (Some(frame), None) => framing::compile(frame, mistakes),
         (None, Some(_)) => Some(Framing::of(Protocol::Modbus)),
         (Some(frame), Some(_)) => {
@@ -131,11 +157,26 @@ fn capture(capture: Spanned<schema::Capture>, mistakes: &mut Mistakes<'_>) -> Op
     if capture.source.get_ref().trim().is_empty() {
         mistakes.add(capture.source.span(), "a capture says where it comes from", None);
     }
+    let characteristic = match &capture.characteristic {
+        None => None,
+        Some(written) => Some(gatt::uuid(written, mistakes)?),
+    };
+    let mut values = Vec::new();
+    if let Some(written) = &capture.values {
+        for value in written.get_ref() {
+            let Some(value) = hex(value) else {
+                mistakes.add(written.span(), format!("{value:?} are no bytes in hexadecimal"), None);
+                return None;
+            };
+            values.push(value);
+        }
+    }
     let bytes = match (&capture.bytes, capture.text) {
         (Some(written), None) => bytes(written, mistakes)?,
         (None, Some(text)) => text.into_bytes(),
+        (None, None) if characteristic.is_some() && !values.is_empty() => Vec::new(),
         _ => {
-            mistakes.add(span, "a capture has either bytes or text", None);
+            mistakes.add(span, "a capture has either bytes or text; or values, of a characteristic", None);
             return None;
         }
     };
@@ -154,7 +195,10 @@ fn capture(capture: Spanned<schema::Capture>, mistakes: &mut Mistakes<'_>) -> Op
         gives.push(expected(table, &span, mistakes)?);
     }
     let source = capture.source.into_inner();
-    Some(Capture { line, bytes, request, options: capture.options, gives, source })
+    if values.is_empty() {
+        values.push(bytes.clone());
+    }
+    Some(Capture { line, bytes, characteristic, values, request, options: capture.options, gives, source })
 }
 
 fn expected(

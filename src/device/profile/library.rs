@@ -14,6 +14,7 @@ macro_rules! shipped {
 
 /// The files of `hardware/profiles`; a test compares the two.
 static SHIPPED: &[(&str, &str)] = shipped! {
+    "airthings-wave",
     "benewake-tf-luna",
     "csv",
     "dfrobot-a02yyuw",
@@ -21,6 +22,7 @@ static SHIPPED: &[(&str, &str)] = shipped! {
     "eastron-sdm120",
     "eastron-sdm630",
     "enocean-esp3",
+    "hhcc-flower-care",
     "hi-link-ld2410",
     "iec62056-21",
     "json-lines",
@@ -32,6 +34,7 @@ static SHIPPED: &[(&str, &str)] = shipped! {
     "maxbotix-mb7360",
     "mettler-mt-sics",
     "nmea0183",
+    "nordic-uart",
     "nova-sds011",
     "plantower-pms5003",
     "plantower-pms5003st",
@@ -42,6 +45,14 @@ static SHIPPED: &[(&str, &str)] = shipped! {
     "sartorius-sbi",
     "senseair-k30",
     "senseair-s8",
+    "sig-battery",
+    "sig-cycling-power",
+    "sig-cycling-speed-cadence",
+    "sig-device-information",
+    "sig-environmental-sensing",
+    "sig-health-thermometer",
+    "sig-heart-rate",
+    "sig-weight-scale",
     "sml",
     "victron-ve-direct",
     "victron-ve-direct-hex",

@@ -9,6 +9,7 @@ mod compile;
 mod error;
 mod fields;
 mod framing;
+mod gatt;
 mod library;
 mod lookup;
 mod modbus;
@@ -28,9 +29,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::ble::Uuid;
 use super::command::Command;
 use super::decoder::Decoder;
 use super::framer::Framing;
+use super::gatt::Gatt;
 use super::modbus::Request;
 use super::protocol::Protocol;
 use crate::reading::Value;
@@ -52,12 +55,14 @@ pub struct Profile {
     pub sources: Vec<String>,
     /// The file that says how it is connected.
     pub wiring: Option<String>,
-    /// How its serial line is set.
-    pub serial: SerialSettings,
+    /// How its serial line is set; `None`: it is reached by Bluetooth.
+    pub serial: Option<SerialSettings>,
     /// What it is asked, and how often; empty when it speaks by itself.
     pub polls: Vec<Poll>,
     /// How its registers are read, where it speaks Modbus.
     pub modbus: Option<Modbus>,
+    /// How it is read over a Bluetooth connection.
+    pub gatt: Option<Gatt>,
     /// What can be set.
     pub commands: Vec<Command>,
     /// Bytes that were captured or published, with what they must give.
@@ -179,6 +184,10 @@ pub struct Capture {
     pub line: usize,
     /// The bytes.
     pub bytes: Vec<u8>,
+    /// Whose values they are, of a device that is read over a Bluetooth connection.
+    pub characteristic: Option<Uuid>,
+    /// Its values one after the other; one is `bytes`.
+    pub values: Vec<Vec<u8>>,
     /// What was asked, where only that tells what an answer means.
     pub request: Option<Request>,
     /// With these options of the sensor.

@@ -61,18 +61,32 @@ impl Profile {
     pub fn with_options(mut self, options: &Options) -> Result<Profile, OptionsError> {
         if let Some(baud) = options.baud {
             check(baud > 0, "baud", || "a line has at least 1 bit per second".to_owned())?;
-            self.serial.baud = baud;
+            match &mut self.serial {
+                Some(serial) => serial.baud = baud,
+                None => return Err(wrong("baud", format!("a {} is on no serial line", self.id))),
+            }
         }
         if let Some(format) = &options.format {
-            self.serial.format = SerialFormat::parse(format)
+            let parsed = SerialFormat::parse(format)
                 .ok_or_else(|| wrong("format", format!("{format:?} is not written as 8N1 or 7E1 is")))?;
+            match &mut self.serial {
+                Some(serial) => serial.format = parsed,
+                None => return Err(wrong("format", format!("a {} is on no serial line", self.id))),
+            }
         }
         if let Some(interval_ms) = options.interval_ms {
             let id = &self.id;
             check(interval_ms > 0, "interval_ms", || "the interval is at least 1 ms".to_owned())?;
-            check(!self.polls.is_empty() || self.modbus.is_some(), "interval_ms", || {
+            let is_asked = !self.polls.is_empty() || self.modbus.is_some() || self.gatt.is_some();
+            check(is_asked, "interval_ms", || {
                 format!("a device of profile {id} speaks by itself, it is not asked")
             })?;
+            if let Some(gatt) = &mut self.gatt {
+                check(interval_ms >= 1000, "interval_ms", || {
+                    "a device is visited at most once a second".to_owned()
+                })?;
+                gatt.interval = std::time::Duration::from_millis(interval_ms);
+            }
             for poll in &mut self.polls {
                 poll.interval = std::time::Duration::from_millis(interval_ms);
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Capture, Profile};
-use crate::device::{Found, Listener};
+use crate::device::{Found, GattReader, Listener};
 use crate::reading::Value;
 
 type Named = BTreeMap<String, Value>;
@@ -34,21 +34,33 @@ impl Profile {
             }
             Err(problem) => problems.push(problem.to_string()),
         };
-        let mut listener = Listener::new(Arc::new(profile));
+        let profile = Arc::new(profile);
+        if let Some(uuid) = capture.characteristic {
+            let mut reader = GattReader::new(profile);
+            for value in &capture.values {
+                reader.read(uuid, value, &mut take);
+            }
+            return compare(&readings, capture, &problems);
+        }
+        let mut listener = Listener::new(profile);
         if let Some(request) = &capture.request {
             listener.ask(request.clone());
         }
         listener.push(&capture.bytes, &mut take);
         listener.silence(&mut take);
-        if readings == capture.gives {
-            return Ok(());
-        }
-        let mut said = format!("gives {}, must give {}", written(&readings), written(&capture.gives));
-        if let [first, ..] = problems.as_slice() {
-            said.push_str(&format!("; what was wrong with the bytes: {first}"));
-        }
-        Err(said)
+        compare(&readings, capture, &problems)
     }
+}
+
+fn compare(readings: &[Named], capture: &Capture, problems: &[String]) -> Result<(), String> {
+    if readings == capture.gives {
+        return Ok(());
+    }
+    let mut said = format!("gives {}, must give {}", written(readings), written(&capture.gives));
+    if let [first, ..] = problems {
+        said.push_str(&format!("; what was wrong with the bytes: {first}"));
+    }
+    Err(said)
 }
 
 /// Readings as a profile writes them.

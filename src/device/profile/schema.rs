@@ -13,9 +13,12 @@ use super::Options;
 #[serde(deny_unknown_fields)]
 pub(super) struct Document {
     pub(super) device: Device,
-    pub(super) serial: Serial,
+    pub(super) serial: Option<Serial>,
     pub(super) frame: Option<Spanned<Frame>>,
     pub(super) modbus: Option<Spanned<Modbus>>,
+    pub(super) gatt: Option<Spanned<Gatt>>,
+    #[serde(default)]
+    pub(super) characteristic: Vec<Spanned<Characteristic>>,
     #[serde(default)]
     pub(super) decode: Decode,
     #[serde(default, rename = "let")]
@@ -134,6 +137,54 @@ pub(super) struct Modbus {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Gatt {
+    pub(super) interval_ms: Spanned<u64>,
+    #[serde(default)]
+    pub(super) stay: bool,
+    #[serde(default)]
+    pub(super) begin: Vec<Begin>,
+    pub(super) stream: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Begin {
+    pub(super) characteristic: Spanned<String>,
+    pub(super) send: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Characteristic {
+    pub(super) uuid: Spanned<String>,
+    #[serde(default)]
+    pub(super) listen: bool,
+    #[serde(default)]
+    pub(super) once: bool,
+    #[serde(default, rename = "let")]
+    pub(super) intermediate: Vec<Spanned<Let>>,
+    #[serde(default)]
+    pub(super) field: Vec<Spanned<Field>>,
+    #[serde(default)]
+    pub(super) rate: Vec<Spanned<Rate>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rate {
+    pub(super) name: Spanned<String>,
+    pub(super) count: Spanned<String>,
+    pub(super) count_bits: Spanned<u32>,
+    pub(super) ticks: Spanned<String>,
+    pub(super) tick_bits: Spanned<u32>,
+    pub(super) ticks_per_second: Spanned<f64>,
+    pub(super) scale: Option<Spanned<f64>>,
+    pub(super) decimals: Option<u8>,
+    pub(super) unit: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Read {
     pub(super) register: u16,
     pub(super) count: u16,
@@ -156,6 +207,7 @@ pub(super) struct Command {
     pub(super) name: Spanned<String>,
     pub(super) send: Option<Spanned<String>>,
     pub(super) text: Option<Spanned<String>>,
+    pub(super) characteristic: Option<Spanned<String>>,
     pub(super) register: Option<Spanned<u16>>,
     pub(super) function: Option<Spanned<u8>>,
     #[serde(rename = "type")]
@@ -216,7 +268,9 @@ pub(super) struct ScaleBy {
 #[serde(deny_unknown_fields)]
 pub(super) struct Capture {
     pub(super) request: Option<Spanned<String>>,
+    pub(super) characteristic: Option<Spanned<String>>,
     pub(super) bytes: Option<Spanned<String>>,
+    pub(super) values: Option<Spanned<Vec<String>>>,
     pub(super) text: Option<String>,
     #[serde(default, rename = "with")]
     pub(super) options: Options,

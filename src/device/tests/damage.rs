@@ -24,7 +24,7 @@ fn heard(profile: &Arc<Profile>, request: Option<&Request>, stream: &[u8]) -> Ve
 }
 
 /// Formats that nothing guards, or not all of it.
-const UNGUARDED: [&str; 9] = [
+const UNGUARDED: [&str; 10] = [
     "csv",
     "json-lines",
     "key-value",
@@ -34,6 +34,7 @@ const UNGUARDED: [&str; 9] = [
     "maxbotix-lv-ez",
     "maxbotix-mb7360",
     "mettler-mt-sics",
+    "nordic-uart",
 ];
 
 /// Every bit of every capture, wrong once: what comes out is what the capture says, or a part of it, and never
