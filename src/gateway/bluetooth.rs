@@ -1,6 +1,7 @@
 //! The radios of a gateway: listened to as soon as anything is configured that needs them, and not before.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::task::AbortHandle;
 
@@ -8,7 +9,10 @@ use crate::adapter::ble::{AdvertSource as _, Antenna, Automatic, BlueZ, Connecti
 use crate::adapter::{Counters, Sink};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::device::ble::Address;
+use crate::mqtt::TopicName;
 use crate::net::Entrance;
+use crate::route::SensorTopics;
 
 use super::presence::PresenceBoard;
 
@@ -19,6 +23,18 @@ pub(super) struct Bluetooth {
     clock: Clock,
     radios: OnceLock<AbortHandle>,
     automatic: Mutex<Option<AbortHandle>>,
+    found: Arc<Mutex<Found>>,
+}
+
+/// Devices that are published of themselves, by their names.
+type Found = BTreeMap<String, FoundDevice>;
+
+/// One of them.
+#[derive(Debug, Clone)]
+pub(super) struct FoundDevice {
+    pub(super) address: Address,
+    pub(super) counters: Arc<Counters>,
+    topics: SensorTopics,
 }
 
 impl Bluetooth {
@@ -31,6 +47,7 @@ impl Bluetooth {
             clock,
             radios: OnceLock::new(),
             automatic: Mutex::new(None),
+            found: Arc::default(),
         }
     }
 
@@ -59,33 +76,55 @@ impl Bluetooth {
         self.antenna.missed()
     }
 
-    /// Publishes the devices of the configured families from now on, and no others.
-    pub(super) fn publish_families(&self, config: &Config, entrance: &Entrance, presence: &PresenceBoard) {
-        let task = (!config.ble.auto.is_empty()).then(|| {
-            let (entrance, watch) = (entrance.clone(), presence.watching());
+    /// The devices that are published of themselves.
+    pub(super) fn found(&self) -> Found {
+        locked(&self.found).clone()
+    }
+
+    /// Publishes the devices of the configured families from now on, and no others. Gives the availability topics
+    /// of those that were published before.
+    pub(super) fn publish_families(
+        &self,
+        config: &Config,
+        entrance: &Entrance,
+        presence: &PresenceBoard,
+    ) -> Vec<TopicName> {
+        if let Some(before) = locked(&self.automatic).take() {
+            before.abort();
+        }
+        let gone = std::mem::take(&mut *locked(&self.found));
+        if !config.ble.auto.is_empty() {
+            let (entrance, watch, found) = (entrance.clone(), presence.watching(), Arc::clone(&self.found));
             let automatic = Automatic {
                 families: config.ble.auto.clone(),
                 gateway: config.gateway.id.clone(),
-                sink: Box::new(move || {
+                sink: Box::new(move |sensor| {
                     let (entrance, watch) = (entrance.clone(), watch.clone());
+                    let counters = Arc::new(Counters::default());
+                    let (address, topics) = (sensor.address, sensor.topics.clone());
+                    let device = FoundDevice { address, counters: Arc::clone(&counters), topics };
+                    locked(&found).insert(sensor.name.to_string(), device);
                     Box::pin(async move {
                         let (source, _) = entrance.source().await.ok()?;
-                        Some(Sink::new(watch.watched(source), Arc::new(Counters::default())))
+                        Some(Sink::new(watch.watched(source), counters))
                     })
                 }),
             };
-            tokio::spawn(serve_all(automatic, self.antenna(), self.clock.clone())).abort_handle()
-        });
-        let mut running = self.automatic.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = std::mem::replace(&mut *running, task) {
-            before.abort();
+            let task = tokio::spawn(serve_all(automatic, self.antenna(), self.clock.clone()));
+            *locked(&self.automatic) = Some(task.abort_handle());
         }
+        gone.into_values().map(|device| device.topics.availability).collect()
     }
+}
+
+/// What is behind the lock is whole between any two statements.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Bluetooth {
     fn drop(&mut self) {
-        let automatic = self.automatic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let automatic = locked(&self.automatic).take();
         for task in self.radios.get().into_iter().chain(automatic.as_ref()) {
             task.abort();
         }

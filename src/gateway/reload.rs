@@ -13,10 +13,11 @@ use crate::net::Stopped;
 
 /// Takes over what can be, and logs the rest.
 pub(super) async fn reload(gateway: &mut Gateway, config: &Config) -> Result<(), Stopped> {
+    let sensors = reload_sensors(gateway, config).await?;
     let changed = reload_rights(gateway, config).await?
-        | reload_sensors(gateway, config).await?
+        | sensors
         | reload_listeners(gateway, config).await?
-        | reload_families(gateway, config);
+        | reload_families(gateway, config, sensors).await?;
     let running = &gateway.config;
     let mut waiting = Vec::new();
     let mut compare = |section: &'static str, same: bool| {
@@ -28,6 +29,7 @@ pub(super) async fn reload(gateway: &mut Gateway, config: &Config) -> Result<(),
     compare("[broker]", running.limits == config.limits);
     compare("[journal]", running.journal == config.journal);
     compare("[uplink]", running.uplinks == config.uplinks);
+    compare("[ble] connections", running.ble.connections == config.ble.connections);
     compare("[http]", running.http == config.http);
     if !waiting.is_empty() {
         tracing::warn!("the configuration has changed; a restart is needed for {}", waiting.join(", "));
@@ -39,13 +41,17 @@ pub(super) async fn reload(gateway: &mut Gateway, config: &Config) -> Result<(),
     Ok(())
 }
 
-fn reload_families(gateway: &mut Gateway, config: &Config) -> bool {
-    let changed = gateway.config.ble != config.ble;
-    if changed {
-        gateway.bluetooth.publish_families(config, gateway.owner.entrance(), &gateway.presence);
-        gateway.config.ble.clone_from(&config.ble);
+/// Devices that are sensors of their own now are no longer published of themselves, and the other way round.
+async fn reload_families(gateway: &mut Gateway, config: &Config, sensors: bool) -> Result<bool, Stopped> {
+    let changed = gateway.config.ble.auto != config.ble.auto;
+    if changed || (sensors && !config.ble.auto.is_empty()) {
+        let entrance = gateway.owner.entrance();
+        for gone in gateway.bluetooth.publish_families(config, entrance, &gateway.presence) {
+            gateway.presence.forget(gone).await?;
+        }
+        gateway.config.ble.auto.clone_from(&config.ble.auto);
     }
-    changed
+    Ok(changed)
 }
 
 async fn reload_sensors(gateway: &mut Gateway, config: &Config) -> Result<bool, Stopped> {

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::Gateway;
 use super::listeners::{KeptListener, ListenerState};
+use crate::adapter::CountersNow;
 use crate::disk::{COMMIT_SECONDS_BUCKETS, Counters};
 use crate::durable::{DropReason, JournalHealth};
 use crate::journal;
@@ -172,21 +173,30 @@ fn sensors(gateway: &Gateway, now: Moment, problems: &mut Vec<String>) -> BTreeM
         } else if !counted.online {
             problems.push(format!("sensor {name} is not heard on {}", sensor.place()));
         }
-        let errors = counted.problems.into_iter().filter(|(_, count)| *count > 0);
-        let age = counted.last_reading_unix_ms.map(|last| now.unix_ms.saturating_sub(last).max(0));
-        let status = SensorStatus {
-            source: sensor.place(),
-            available: counted.online,
-            readings: counted.readings,
-            errors: errors.map(|(kind, count)| (kind.label().to_owned(), count)).collect(),
-            age_seconds: age
-                .and_then(|ms| u64::try_from(ms).ok())
-                .map(|ms| Duration::from_millis(ms).as_secs_f64()),
-            problem,
-        };
-        statuses.insert(name, status);
+        statuses.insert(name, sensor_status(sensor.place(), counted, problem, now));
+    }
+    // Nobody asked for these by name: one that leaves is no problem.
+    for (name, device) in gateway.bluetooth.found() {
+        let counted = device.counters.now();
+        let status = sensor_status(device.address.to_string(), counted, None, now);
+        statuses.entry(name).or_insert(status);
     }
     statuses
+}
+
+fn sensor_status(source: String, counted: CountersNow, problem: Option<String>, now: Moment) -> SensorStatus {
+    let errors = counted.problems.into_iter().filter(|(_, count)| *count > 0);
+    let age = counted.last_reading_unix_ms.map(|last| now.unix_ms.saturating_sub(last).max(0));
+    SensorStatus {
+        source,
+        available: counted.online,
+        readings: counted.readings,
+        errors: errors.map(|(kind, count)| (kind.label().to_owned(), count)).collect(),
+        age_seconds: age
+            .and_then(|ms| u64::try_from(ms).ok())
+            .map(|ms| Duration::from_millis(ms).as_secs_f64()),
+        problem,
+    }
 }
 
 fn histogram(counters: &Counters) -> CommitHistogram {

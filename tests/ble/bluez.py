@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# Plays bluetoothd on the bus named by DBUS_SYSTEM_BUS_ADDRESS, as far as scanning needs it. One JSON command per
+# Plays bluetoothd on the bus named by DBUS_SYSTEM_BUS_ADDRESS, as far as scanning and connections need it. One JSON command per
 # line of standard input, one JSON answer per line of standard output. Needs Debian's python3-dbus and python3-gi.
 import json
 import os
@@ -13,12 +13,17 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 MANAGER = "org.freedesktop.DBus.ObjectManager"
 ADAPTER = "org.bluez.Adapter1"
 DEVICE = "org.bluez.Device1"
+SERVICE = "org.bluez.GattService1"
+CHARACTERISTIC = "org.bluez.GattCharacteristic1"
+LONG = "0000%s-0000-1000-8000-00805f9b34fb"
 
 dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
 bus = dbus.SystemBus()
 known = {}
 calls = []
 failures = {}
+has = {}
+written = []
 
 
 def failure(method):
@@ -56,6 +61,7 @@ class Thing(dbus.service.Object):
     @dbus.service.method(PROPERTIES, in_signature="ssv")
     def Set(self, interface, name, value):
         calls.append("Set" + name)
+        failure("Set" + name)
         if self.properties.get(name) != value:
             self.change({name: value})
 
@@ -77,6 +83,74 @@ class Root(dbus.service.Object):
     @dbus.service.signal(MANAGER, signature="oas")
     def InterfacesRemoved(self, path, interfaces):
         pass
+
+
+def no():
+    return dbus.Boolean(False)
+
+
+def yes():
+    return dbus.Boolean(True)
+
+
+def plain(data):
+    return dbus.Array([dbus.Byte(byte) for byte in data], signature="y")
+
+
+class Device(Thing):
+    @dbus.service.method(DEVICE)
+    def Connect(self):
+        calls.append("Connect")
+        failure("Connect")
+        self.change({"Connected": yes()})
+        for number, (uuid, characteristics) in enumerate(has.get(self.properties["Address"], {}).items()):
+            path = "%s/service%04x" % (self.path, number * 256)
+            Thing(path, SERVICE, {"UUID": full(uuid), "Primary": yes(), "Device": dbus.ObjectPath(self.path),
+                                  "Includes": dbus.Array([], signature="o")})
+            for place, (uuid, one) in enumerate(characteristics.items()):
+                Characteristic("%s/char%04x" % (path, number * 256 + place + 1), CHARACTERISTIC, {
+                    "UUID": full(uuid), "Service": dbus.ObjectPath(path), "Notifying": no(), "MTU": dbus.UInt16(23),
+                    "Flags": dbus.Array(one["flags"], signature="s"), "Value": plain(bytes.fromhex(one["value"])),
+                })
+        GLib.timeout_add(50, lambda: self.change({"ServicesResolved": yes()}))
+
+    @dbus.service.method(DEVICE)
+    def Disconnect(self):
+        calls.append("Disconnect")
+        self.part()
+
+    def part(self):
+        for path in sorted((path for path in known if path.startswith(self.path + "/")), reverse=True):
+            known[path].leave()
+        self.change({"ServicesResolved": no()})
+        self.change({"Connected": no()})
+
+
+class Characteristic(Thing):
+    @dbus.service.method(CHARACTERISTIC, in_signature="a{sv}", out_signature="ay")
+    def ReadValue(self, options):
+        calls.append("ReadValue")
+        failure("ReadValue")
+        return self.properties["Value"]
+
+    @dbus.service.method(CHARACTERISTIC, in_signature="aya{sv}")
+    def WriteValue(self, value, options):
+        calls.append("WriteValue")
+        failure("WriteValue")
+        written.append(bytes(value).hex())
+
+    @dbus.service.method(CHARACTERISTIC)
+    def StartNotify(self):
+        calls.append("StartNotify")
+        self.change({"Notifying": yes()})
+
+    @dbus.service.method(CHARACTERISTIC)
+    def StopNotify(self):
+        self.change({"Notifying": no()})
+
+
+def full(uuid):
+    return LONG % uuid if len(uuid) == 4 else uuid
 
 
 class Radio(Thing):
@@ -118,17 +192,15 @@ def advertise(command):
         fields = {dbus.UInt16(int(id, 16)): bytes_of(data) for id, data in command["manufacturer_data"].items()}
         news["ManufacturerData"] = dbus.Dictionary(fields, signature="qv")
     if "service_data" in command:
-        long = "0000%s-0000-1000-8000-00805f9b34fb"
-        fields = {long % id: bytes_of(data) for id, data in command["service_data"].items()}
+        fields = {LONG % id: bytes_of(data) for id, data in command["service_data"].items()}
         news["ServiceData"] = dbus.Dictionary(fields, signature="sv")
     if path in known:
         known[path].change(news)
         return
-    no = dbus.Boolean(False)
-    Thing(path, DEVICE, {
+    Device(path, DEVICE, {
         "Address": command["mac"], "AddressType": "public", "Alias": command["mac"].replace(":", "-"),
-        "Paired": no, "Bonded": no, "Trusted": no, "Blocked": no, "LegacyPairing": no, "Connected": no,
-        "ServicesResolved": no, "UUIDs": dbus.Array([], signature="s"), "Adapter": dbus.ObjectPath(radio), **news,
+        "Paired": no(), "Bonded": no(), "Trusted": no(), "Blocked": no(), "LegacyPairing": no(), "Connected": no(),
+        "ServicesResolved": no(), "UUIDs": dbus.Array([], signature="s"), "Adapter": dbus.ObjectPath(radio), **news,
     })
 
 
@@ -142,6 +214,18 @@ def obey(command):
             known[path].leave()
     elif what == "advertise":
         advertise(command)
+    elif what == "has":
+        has[command["mac"]] = command["services"]
+    elif what == "notify":
+        for thing in list(known.values()):
+            is_it = isinstance(thing, Characteristic) and thing.properties["UUID"] == full(command["uuid"])
+            if is_it and thing.properties["Notifying"]:
+                thing.change({"Value": plain(bytes.fromhex(command["value"]))})
+    elif what == "part":
+        for thing in [thing for thing in known.values() if isinstance(thing, Device) and thing.properties["Connected"]]:
+            thing.part()
+    elif what == "block":
+        known["/org/bluez/hci0"].change({"Powered": no()})
     elif what == "fail":
         failures[command["method"]] = command["times"]
     elif what == "stop":
@@ -153,7 +237,7 @@ def obey(command):
         bus.release_name("org.bluez")
     elif what == "return":
         bus.request_name("org.bluez")
-    return {"calls": calls, "is_scanning": any(thing.properties.get("Discovering") for thing in known.values())}
+    return {"calls": calls, "written": written, "is_scanning": any(thing.properties.get("Discovering") for thing in known.values())}
 
 
 waiting = b""

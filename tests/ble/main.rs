@@ -9,12 +9,15 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::as_conversions,
+    clippy::print_stdout,
     reason = "a test fails by panicking"
 )]
 
+mod connected;
 mod damage;
 mod live;
 mod random;
+mod site;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};

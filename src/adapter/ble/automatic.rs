@@ -25,7 +25,7 @@ pub struct Automatic {
     /// The gateway's name.
     pub gateway: String,
     /// Makes the way to the broker for one more sensor.
-    pub sink: Box<dyn Fn() -> Making + Send + Sync>,
+    pub sink: Box<dyn Fn(&BleSensor) -> Making + Send + Sync>,
 }
 
 /// Serves every device of the families that nobody listens to by its address, for ever.
@@ -49,7 +49,7 @@ pub async fn serve_all(automatic: Automatic, antenna: Arc<Antenna>, clock: Clock
                         }
                         continue;
                     }
-                    let Some(sink) = (automatic.sink)().await else { return };
+                    let Some(sink) = (automatic.sink)(&sensor).await else { return };
                     let mut device = Listening::new(sensor, sink, clock.clone());
                     device.hear(&heard);
                     device.sink.flush();

@@ -115,7 +115,9 @@ impl Listening {
                 for problem in &sighting.problems {
                     self.sink.counters().problem(problem.kind);
                 }
-                self.told = None;
+                if self.told.take().is_some() {
+                    self.sink.counters().trouble(None);
+                }
                 let change = self.presence.heard(now);
                 if change.is_some() {
                     tracing::info!(sensor = %self.sensor.name, model = %sighting.model, "sensor online");
@@ -178,6 +180,10 @@ impl Listening {
         self.sink.counters().problem(problem.kind);
         if self.told.replace(problem.kind) != Some(problem.kind) {
             tracing::warn!(sensor = %self.sensor.name, kind = problem.kind.label(), "{problem}");
+            // What a person has to do something about; a damaged frame is none of that.
+            let lasts = [ProblemKind::NoKey, ProblemKind::WrongKey, ProblemKind::Replayed];
+            let trouble = lasts.contains(&problem.kind).then(|| problem.to_string());
+            self.sink.counters().trouble(trouble);
         }
     }
 

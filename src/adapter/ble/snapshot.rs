@@ -86,9 +86,9 @@ impl Snapshots {
         let known = self.touch(address);
         known.rssi = Some(rssi);
         if !known.is_heard {
-            let is_single = known.manufacturer.len() + known.service.len() == 1;
-            if !is_single {
-                return None;
+            if known.manufacturer.len() + known.service.len() > 1 {
+                // Which of its memories it repeats is not known.
+                return Some(known.bare(address));
             }
             known.last = Fields {
                 manufacturer: known.manufacturer.keys().copied().collect(),
@@ -170,11 +170,8 @@ impl Snapshots {
 }
 
 impl Snapshot {
-    /// Nothing, while nothing but memory is known.
-    fn sight(&self, address: Address) -> Option<Sight> {
-        if !self.is_heard || self.last.is_empty() {
-            return None;
-        }
+    /// It is there; nothing of what it says is known to be of now.
+    fn bare(&self, address: Address) -> Sight {
         let bare = Advertisement {
             address,
             name: self.name.clone(),
@@ -183,7 +180,18 @@ impl Snapshot {
             tx_power: self.tx_power,
             ..Advertisement::default()
         };
-        let mut fresh = bare.clone();
+        (bare.clone(), bare)
+    }
+
+    /// Nothing, while nothing but memory is known.
+    fn sight(&self, address: Address) -> Option<Sight> {
+        if !self.is_heard {
+            return None;
+        }
+        let (mut fresh, bare) = self.bare(address);
+        if self.last.is_empty() {
+            return Some((fresh, bare));
+        }
         for (id, data) in &self.manufacturer {
             if self.last.manufacturer.contains(id) {
                 fresh.manufacturer_data.push((*id, Bytes::copy_from_slice(data)));
@@ -227,7 +235,9 @@ mod tests {
         let mut snapshots = Snapshots::new(8);
         let memory = Snapshot { manufacturer: map(&[(1, &[1]), (2, &[2])]), ..Snapshot::default() };
         snapshots.remember(DEVICE, memory.clone());
-        assert!(snapshots.rssi(DEVICE, -60).is_none(), "which of the two it says is not known");
+        let (fresh, whole) = snapshots.rssi(DEVICE, -60).unwrap();
+        assert!(whole.manufacturer_data.is_empty(), "which of the two it says is not known");
+        assert_eq!(fresh.rssi, Some(-60), "but it is there");
         assert_eq!(ids(snapshots.manufacturer(DEVICE, map(&[(1, &[1]), (2, &[3])]))), [2]);
         let mut single = Snapshots::new(8);
         single.remember(

@@ -82,8 +82,8 @@ impl<C: Central> Visitor<C> {
         let mut reading = Measurements::new();
         for characteristic in self.gatt.characteristics.clone() {
             let uuid = characteristic.uuid;
-            let is_wanted = !(characteristic.once && self.has_met) && !listened.contains(&uuid);
-            if !is_wanted || !link.abilities(uuid).is_some_and(|can| can.read) {
+            let is_known = (characteristic.once && self.has_met) || listened.contains(&uuid);
+            if is_known || !link.abilities(uuid).is_some_and(|can| can.read) {
                 continue;
             }
             if let Some(value) = self.excuse(link.read(uuid).await)? {
