@@ -74,7 +74,7 @@ fn values_are_read_and_notified_and_commands_written() {
     assert_eq!(read, (&json!(23.45), &json!(50), &json!(100), &json!(-60)), "{first}");
     comes_back(&mut site, "the first reading");
     // A line that comes in pieces, and a command as long as two packets.
-    let mut wait_for = |site: &mut Site, wanted: &str| {
+    let wait_for = |site: &mut Site, wanted: &str| {
         let deadline = Instant::now() + RECOVERY;
         while !site.air.tell(&json!({ "do": "look" }))["calls"].to_string().contains(wanted) {
             assert!(Instant::now() < deadline, "no {wanted}");

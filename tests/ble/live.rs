@@ -159,7 +159,7 @@ fn a_missing_key_and_a_wrong_one_are_said() {
     site.air.tell(&json!({ "do": "plug" }));
     let advertisement = json!({ "do": "advertise", "mac": "54:48:E6:8F:80:A5", "rssi": -60,
                                 "service_data": { "fcd2": sealed } });
-    let mut heard = |site: &mut Site, wanted: &str| {
+    let heard = |site: &mut Site, wanted: &str| {
         let deadline = Instant::now() + RECOVERY;
         while !site.status()["problems"].to_string().contains(wanted) {
             assert!(Instant::now() < deadline, "the status never says {wanted:?}: {}", site.status());

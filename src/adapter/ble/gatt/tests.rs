@@ -19,6 +19,9 @@ use crate::durable::MessageBody;
 use crate::net::Publication;
 use crate::route::render_value;
 
+/// Who notifies; nothing ends the connection.
+type Notifier = mpsc::UnboundedSender<Option<(Uuid, Vec<u8>)>>;
+
 /// What all the stand-ins know.
 #[derive(Debug, Default)]
 struct Stage {
@@ -29,7 +32,7 @@ struct Stage {
     open: usize,
     most_open: usize,
     writes: Vec<(Uuid, Vec<u8>)>,
-    notify: BTreeMap<Address, mpsc::UnboundedSender<Option<(Uuid, Vec<u8>)>>>,
+    notify: BTreeMap<Address, Notifier>,
 }
 
 #[derive(Debug, Clone, Default)]
