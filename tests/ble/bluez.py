@@ -102,6 +102,8 @@ class Device(Thing):
     def Connect(self):
         calls.append("Connect")
         failure("Connect")
+        if self.properties["Connected"]:
+            return
         self.change({"Connected": yes()})
         for number, (uuid, characteristics) in enumerate(has.get(self.properties["Address"], {}).items()):
             path = "%s/service%04x" % (self.path, number * 256)

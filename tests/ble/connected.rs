@@ -55,7 +55,7 @@ fn comes_back(site: &mut Site, after: &str) {
             return;
         }
     }
-    panic!("no notification within {RECOVERY:?} after {after}; the status: {}", site.status());
+    panic!("no notification within {RECOVERY:?} after {after}; the status: {}\n{}", site.status(), site.log());
 }
 
 #[test]

@@ -118,6 +118,7 @@ impl Site {
         std::fs::write(&configuration, Site::configuration(sensors)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command.args(["run", "--config"]).arg(&configuration).env("DBUS_SYSTEM_BUS_ADDRESS", &address);
+        command.env("TIDEGATE_LOG", "info,tidegate::adapter::ble=debug");
         let mut gateway = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(gateway.stderr.take().unwrap());
         let mut line = String::new();
@@ -127,7 +128,8 @@ impl Site {
         }
         let port = line.trim().rsplit(':').next().unwrap().parse().unwrap();
         // Read on, so that it never waits for us.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        let mut kept = std::fs::File::create(folder.path().join("log")).unwrap();
+        std::thread::spawn(move || std::io::copy(&mut log, &mut kept));
         let (published, client) = subscribe(port);
         Some(Site { gateway: Kept(gateway), published, client, air, bus, folder })
     }
@@ -198,13 +200,20 @@ impl Site {
                 return;
             }
         }
-        panic!("no readings within {RECOVERY:?} after {after}; the status: {}", self.status());
+        panic!("no readings within {RECOVERY:?} after {after}; the status: {}\n{}", self.status(), self.log());
     }
 
     pub(super) fn status(&self) -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command.args(["status", "--json", "--config"]).arg(self.folder.path().join("tidegate.toml"));
         serde_json::from_slice(&command.output().unwrap().stdout).unwrap_or_default()
+    }
+
+    /// What the gateway has logged lately.
+    pub(super) fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
     /// Waits until a problem of the status contains `text`.
