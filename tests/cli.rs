@@ -434,3 +434,32 @@ fn passwd_asks_at_a_terminal_and_shows_nothing() {
     assert!(child.wait().unwrap().success());
     assert_eq!(passwd(folder.path(), &["--list"], "").1, "anna\n");
 }
+
+#[test]
+fn add_writes_a_sensor_and_keeps_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my.toml");
+    let before = "# my house\n[gateway]\nid = \"home\"   # its name\n";
+    fs::write(&file, before).unwrap();
+    let path = file.to_str().unwrap();
+    let add = |arguments: &[&str]| tidegate(&[&["add"], arguments, &["--config", path]].concat());
+    let added = add(&["ble:a4:c1:38:12:34:56", "--name", "kitchen", "--key", "file:kitchen.key"]);
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let after = fs::read_to_string(&file).unwrap();
+    let section = "[sensor.kitchen]\nble = \"A4:C1:38:12:34:56\"\nkey = \"file:kitchen.key\"\n";
+    assert_eq!(after, format!("{before}\n{section}"));
+    // The same address, the same name, no address, a secret for everybody to see, no such profile: nothing changes.
+    for (arguments, code) in [
+        (vec!["ble:A4:C1:38:12:34:56", "--name", "other"], 2),
+        (vec!["ble:A4:C1:38:12:34:57", "--name", "kitchen"], 2),
+        (vec!["ble:A4", "--name", "other"], 1),
+        (vec!["ble:A4:C1:38:12:34:57", "--name", "other", "--key", "231d39c1d7cc1ab1aee224cd096db932"], 1),
+        (vec!["ble:A4:C1:38:12:34:57", "--name", "other", "--profile", "airthing-wave"], 2),
+    ] {
+        let refused = add(&arguments);
+        assert_eq!(refused.status.code(), Some(code), "{arguments:?}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), after, "{arguments:?}");
+    }
+    let added = add(&["ble:98:07:2D:12:34:56", "--name", "radon", "--profile", "airthings-wave"]);
+    assert!(added.status.success() && tidegate(&["check", "--config", path]).status.success());
+}

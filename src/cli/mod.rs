@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 good, 1 failed, 2 bad usage or configuration; `status` adds 3, not running.
 
+mod add;
 mod check;
 mod decode;
 mod demo;
@@ -50,8 +51,10 @@ enum Command {
     Check(check::Arguments),
     /// Shows the whole way of a reading, an outage included, without hardware and configuration
     Demo(demo::Arguments),
-    /// Lists serial ports
+    /// Shows serial ports, and the Bluetooth devices in the air
     Scan(scan::Arguments),
+    /// Writes one more sensor into the configuration
+    Add(add::Arguments),
     /// Decodes captured bytes, one vector per line
     Decode(decode::Arguments),
     /// Shows the running gateway on one screen
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Scan(arguments) => scan::run(&arguments),
+        Command::Add(arguments) => add::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Pub(arguments) => publish::run(&arguments),

@@ -1,6 +1,7 @@
 //! `tidegate scan`: the serial ports of this machine by the names that last, and what is in the air.
 
 use std::fs;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -55,7 +56,9 @@ struct Usb {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let ports = scan(Path::new("/"));
-    let air = scan_air::listen(Duration::from_secs(arguments.seconds))?;
+    let mut table = LiveTable::new(arguments);
+    let air = scan_air::listen(Duration::from_secs(arguments.seconds), |devices| table.show(devices))?;
+    table.clear();
     let devices: Vec<_> =
         air.devices.iter().filter(|(_, device)| arguments.all || !device.is_stranger()).collect();
     if arguments.json {
@@ -81,6 +84,46 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is heard, drawn anew every second while it is listened; on a terminal only.
+struct LiveTable {
+    /// Columns and rows of the terminal.
+    size: Option<(usize, usize)>,
+    all: bool,
+    drawn: usize,
+}
+
+impl LiveTable {
+    fn new(arguments: &Arguments) -> LiveTable {
+        let shown = !arguments.json && std::io::stderr().is_terminal();
+        let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok().filter(|_| shown);
+        let size = size.map(|size| (usize::from(size.ws_col.max(40)), usize::from(size.ws_row.max(4))));
+        LiveTable { size, all: arguments.all, drawn: 0 }
+    }
+
+    fn show(&mut self, devices: &scan_air::Devices) {
+        let Some((columns, rows)) = self.size else { return };
+        self.clear();
+        let shown = devices.iter().filter(|(_, device)| self.all || !device.is_stranger());
+        let lines: Vec<String> = shown
+            .take(rows.saturating_sub(2))
+            .map(|(address, device)| device.row(address, columns - 1))
+            .collect();
+        let head = format!("listening: {} devices in the air", devices.len());
+        self.drawn = lines.len() + 1;
+        // A terminal that is gone ends the listening by itself.
+        let _ = writeln!(std::io::stderr(), "{head}\n{}", lines.join("\n"));
+        self.drawn += usize::from(lines.is_empty());
+    }
+
+    /// Up to where the table began, and everything below is gone.
+    fn clear(&mut self) {
+        if self.drawn > 0 {
+            let _ = write!(std::io::stderr(), "\x1b[{}A\x1b[J", self.drawn);
+            self.drawn = 0;
+        }
+    }
 }
 
 /// The serial ports that have hardware behind them; `root` is `/`, or a folder that stands for it.

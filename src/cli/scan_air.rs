@@ -16,6 +16,8 @@ use crate::route::render_value;
 
 /// How long a machine may take to say that it has no Bluetooth.
 const GRACE: Duration = Duration::from_millis(1500);
+/// How often what is known is shown meanwhile.
+const SHOW: Duration = Duration::from_secs(1);
 
 /// A device in the air.
 #[derive(Debug, Default)]
@@ -28,25 +30,37 @@ pub(super) struct Device {
     needs_key: bool,
 }
 
+/// By their addresses.
+pub(super) type Devices = BTreeMap<String, Device>;
+
 /// What was heard.
 pub(super) struct Air {
-    pub(super) devices: BTreeMap<String, Device>,
+    pub(super) devices: Devices,
     /// Why nothing could be.
     pub(super) problem: Option<String>,
 }
 
-/// Listens for `duration`; shorter where there is no Bluetooth.
-pub(super) fn listen(duration: Duration) -> std::io::Result<Air> {
+/// Listens for `duration`; shorter where there is no Bluetooth. What is known so far is given to `show` every second.
+pub(super) fn listen(duration: Duration, mut show: impl FnMut(&Devices)) -> std::io::Result<Air> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(async {
         let antenna = Arc::new(Antenna::default());
         let mut ear = antenna.tune_to_others();
         let source = tokio::spawn(BlueZ { clock: Clock::system() }.listen(Arc::clone(&antenna)));
         let start = Instant::now();
-        let mut devices = BTreeMap::<String, Device>::new();
+        let mut devices = Devices::new();
+        let mut show_at = start;
         sleep_until(start + GRACE.min(duration)).await;
         while antenna.problem().is_none() || !devices.is_empty() {
-            let Ok(Some(heard)) = timeout_at(start + duration, ear.recv()).await else { break };
+            if Instant::now() >= show_at {
+                show(&devices);
+                show_at = Instant::now() + SHOW;
+            }
+            let heard = match timeout_at(show_at.min(start + duration), ear.recv()).await {
+                Ok(Some(heard)) => heard,
+                Err(_) if Instant::now() < start + duration => continue,
+                Ok(None) | Err(_) => break,
+            };
             let address = heard.fresh.address.to_string();
             if devices.len() < limits::BLE_DEVICES || devices.contains_key(&address) {
                 devices.entry(address).or_default().hear(&heard);
@@ -95,6 +109,21 @@ impl Device {
         let readings =
             if readings.is_empty() { String::new() } else { format!("\n    {}", readings.join(", ")) };
         format!("{address}{rssi}  {name}\n    {what}{readings}")
+    }
+
+    /// One line of a table: address, signal, name, model, readings.
+    pub(super) fn row(&self, address: &str, width: usize) -> String {
+        let rssi = self.rssi.map_or_else(String::new, |rssi| rssi.to_string());
+        let name = self.name.as_deref().unwrap_or("-");
+        let what = match (self.family, self.needs_key) {
+            (Some(_), _) => self.model.as_str(),
+            (None, true) => "needs a key",
+            (None, false) => "?",
+        };
+        let readings: Vec<String> =
+            self.readings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let line = format!("{address:17} {rssi:>4}  {name:16.16} {what:24.24} {}", readings.join(", "));
+        line.chars().map(|c| if c.is_control() { '?' } else { c }).take(width).collect()
     }
 
     pub(super) fn to_json(&self, address: &str) -> Value {
