@@ -57,6 +57,11 @@ impl Counters {
         }
     }
 
+    /// Whether the sensor is there.
+    pub(super) fn is_online(&self) -> bool {
+        self.online.load(Relaxed)
+    }
+
     pub(super) fn heard(&self, bytes: usize) {
         self.bytes.fetch_add(u64::try_from(bytes).unwrap_or(0), Relaxed);
     }

@@ -95,7 +95,9 @@ impl Bluetooth {
         let gone = std::mem::take(&mut *locked(&self.found));
         if !config.ble.auto.is_empty() {
             let (entrance, watch, found) = (entrance.clone(), presence.watching(), Arc::clone(&self.found));
+            let forgotten = Arc::clone(&found);
             let automatic = Automatic {
+                forget: Box::new(move |name| drop(locked(&forgotten).remove(name.as_str()))),
                 families: config.ble.auto.clone(),
                 gateway: config.gateway.id.clone(),
                 sink: Box::new(move |sensor| {

@@ -148,11 +148,18 @@ pub(super) struct Watched {
 
 impl Outlet for Watched {
     fn try_publish(&self, publications: Vec<Publication>) -> Result<(), Vec<Publication>> {
-        for publication in publications.iter().filter(|publication| publication.relay == Relay::None) {
+        // What is not retained is no presence: what became of a command.
+        let is_presence = |one: &&Publication| one.relay == Relay::None && one.message.retain;
+        for publication in publications.iter().filter(is_presence) {
             if let MessageBody::Publish { payload, .. } = &publication.message.body {
                 let (topic, payload) = (publication.message.topic.clone(), payload.clone());
                 self.map.send_modify(|map| {
-                    Arc::make_mut(map).insert(topic, payload);
+                    // An empty one says that there is nothing to be told any more.
+                    if payload.is_empty() {
+                        Arc::make_mut(map).remove(&topic);
+                    } else {
+                        Arc::make_mut(map).insert(topic, payload);
+                    }
                 });
             }
         }

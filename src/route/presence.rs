@@ -9,6 +9,8 @@ use crate::time::Instant;
 const REMEMBERED: usize = 8;
 /// How many intervals a sensor may miss.
 const MISSED: u32 = 3;
+/// Of a sensor that was heard once the interval is not known: so many of its shortest absences.
+const ONCE: u32 = 10;
 /// No sensor is given up sooner: a few readings lost on a busy machine are no absence.
 const SHORTEST: Duration = Duration::from_secs(10);
 
@@ -86,9 +88,12 @@ impl Presence {
         let longest = self.silences.iter().flatten().max();
         let shortest = self.shortest.unwrap_or(SHORTEST);
         let patience = longest.map(|longest| longest.saturating_mul(MISSED).max(shortest));
+        let first = patience.unwrap_or(self.shortest.unwrap_or(FIRST_WORD));
+        // One that was heard once only, and that may be silent for so long, is not waited for for ever.
+        let patience = patience.or(self.shortest.map(|shortest| shortest.saturating_mul(ONCE)));
         match (self.last_heard, self.listening_since) {
             (Some(last), _) => Some(last + patience?),
-            (None, Some(since)) => Some(since + patience.unwrap_or(self.shortest.unwrap_or(FIRST_WORD))),
+            (None, Some(since)) => Some(since + first),
             (None, None) => None,
         }
     }

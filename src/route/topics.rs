@@ -71,6 +71,13 @@ impl SensorTopics {
         }
     }
 
+    /// That nothing is to be said any more of whether the sensor is there, as a message.
+    #[must_use]
+    pub fn availability_forgotten(&self, now: Moment) -> Message {
+        let body = MessageBody::Publish { payload: Bytes::new(), properties: None };
+        Message { body, ..self.availability_of(false, now) }
+    }
+
     /// That the sensor is there, or is not, as a message: QoS 1, retained.
     #[must_use]
     pub fn availability_of(&self, online: bool, now: Moment) -> Message {

@@ -226,6 +226,12 @@ def obey(command):
     elif what == "part":
         for thing in [thing for thing in known.values() if isinstance(thing, Device) and thing.properties["Connected"]]:
             thing.part()
+    elif what == "forget":
+        # Killed and begun anew: the kernel has kept the connections, nobody remembers who was to be notified.
+        for thing in known.values():
+            for name in ("Notifying", "Discovering"):
+                if name in thing.properties:
+                    thing.properties[name] = no()
     elif what == "block":
         known["/org/bluez/hci0"].change({"Powered": no()})
     elif what == "fail":

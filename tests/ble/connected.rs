@@ -55,7 +55,11 @@ fn comes_back(site: &mut Site, after: &str) {
             return;
         }
     }
-    panic!("no notification within {RECOVERY:?} after {after}; the status: {}\n{}", site.status(), site.log());
+    panic!(
+        "no notification within {RECOVERY:?} after {after}; the status: {}\n{}",
+        site.status(),
+        site.log()
+    );
 }
 
 #[test]
@@ -119,6 +123,8 @@ fn connections_come_back_after_everything_that_happens_to_them() {
     comes_back(&mut site, "two connects that were in progress");
     site.air.tell(&json!({ "do": "part" }));
     comes_back(&mut site, "the link was lost");
+    site.air.tell(&json!({ "do": "forget" }));
+    comes_back(&mut site, "bluetoothd was killed and found its connections again");
     site.air.tell(&json!({ "do": "pull" }));
     site.shows("no Bluetooth radio");
     appear(&mut site);

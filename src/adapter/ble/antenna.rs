@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::pauses::{Paused, Pauses};
 
@@ -41,6 +41,8 @@ pub struct Antenna {
     problem: Mutex<Option<String>>,
     missed: AtomicU64,
     pauses: Arc<Pauses>,
+    /// How often bluetoothd has begun anew, or may have.
+    restarts: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +83,16 @@ impl Antenna {
         let mut ears = locked(&self.ears);
         ears.by_address.retain(|_, ear| !ear.is_closed());
         !ears.by_address.is_empty() || ears.others.as_ref().is_some_and(|ear| !ear.is_closed())
+    }
+
+    /// bluetoothd may be another one: it may know that a device is connected, and not that it was to notify.
+    pub(super) fn restarted(&self) {
+        self.restarts.send_modify(|restarts| *restarts += 1);
+    }
+
+    /// Tells from now on when bluetoothd has begun anew.
+    pub(super) fn restarts(&self) -> watch::Receiver<u64> {
+        self.restarts.subscribe()
     }
 
     /// Radios that are asked to be silent.

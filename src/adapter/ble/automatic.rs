@@ -6,15 +6,21 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::antenna::Antenna;
-use super::sensor::{BleSensor, Listening, wait};
+use super::sensor::{BleSensor, Listening};
 use crate::adapter::Sink;
 use crate::clock::Clock;
 use crate::device::ble::{self, Address, Memory};
 use crate::limits;
 use crate::reading::SensorName;
 use crate::route::SensorTopics;
+
+/// How often it is looked whether devices are still there: not for each of them after each advertisement.
+const LOOK: Duration = Duration::from_secs(1);
 
 type Making = Pin<Box<dyn Future<Output = Option<Sink>> + Send>>;
 
@@ -26,6 +32,8 @@ pub struct Automatic {
     pub gateway: String,
     /// Makes the way to the broker for one more sensor.
     pub sink: Box<dyn Fn(&BleSensor) -> Making + Send + Sync>,
+    /// Told of a sensor that is not published any more: it was not heard for long, and another needs its place.
+    pub forget: Box<dyn Fn(&SensorName) + Send + Sync>,
 }
 
 /// Serves every device of the families that nobody listens to by its address, for ever.
@@ -33,8 +41,10 @@ pub async fn serve_all(automatic: Automatic, antenna: Arc<Antenna>, clock: Clock
     let mut ear = antenna.tune_to_others();
     let mut devices: HashMap<Address, Listening> = HashMap::new();
     let mut is_full = false;
+    let mut may_have_room = true;
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let patience = devices.values().filter_map(Listening::next_timeout).min();
         tokio::select! {
             heard = ear.recv() => {
                 let Some(heard) = heard else { return };
@@ -43,6 +53,9 @@ pub async fn serve_all(automatic: Automatic, antenna: Arc<Antenna>, clock: Clock
                     device.hear(&heard);
                     device.sink.flush();
                 } else if let Some(sensor) = automatic.sensor(&heard) {
+                    if devices.len() >= limits::BLE_AUTOMATIC && may_have_room {
+                        may_have_room = automatic.make_room(&mut devices);
+                    }
                     if devices.len() >= limits::BLE_AUTOMATIC {
                         if !std::mem::replace(&mut is_full, true) {
                             tracing::warn!("more than {} devices would be published of themselves; the rest is not", limits::BLE_AUTOMATIC);
@@ -56,7 +69,8 @@ pub async fn serve_all(automatic: Automatic, antenna: Arc<Antenna>, clock: Clock
                     devices.insert(address, device);
                 }
             }
-            () = wait(patience) => {
+            _ = look.tick() => {
+                may_have_room = true;
                 for device in devices.values_mut() {
                     device.timeout();
                     device.sink.flush();
@@ -67,6 +81,16 @@ pub async fn serve_all(automatic: Automatic, antenna: Arc<Antenna>, clock: Clock
 }
 
 impl Automatic {
+    /// Forgets the device that was offline longest, if any is: addresses that change by themselves never come back.
+    fn make_room(&self, devices: &mut HashMap<Address, Listening>) -> bool {
+        let offline = devices.iter().filter(|(_, device)| !device.sink.counters().is_online());
+        let gone = offline.min_by_key(|(_, device)| device.heard_at()).map(|(address, _)| *address);
+        let Some(mut device) = gone.and_then(|address| devices.remove(&address)) else { return false };
+        device.forget();
+        (self.forget)(device.name());
+        true
+    }
+
     /// The sensor that a device would be, if it is of a family that is wanted.
     fn sensor(&self, heard: &super::Heard) -> Option<BleSensor> {
         let decoded = ble::decode(&heard.fresh, None, &mut Memory::default())

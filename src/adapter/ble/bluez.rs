@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
 use super::antenna::{AdvertSource, Antenna, Heard};
+use super::bus::OwnRuntime;
 use super::pauses::Wish;
 use super::snapshot::{Sight, Snapshot, Snapshots};
 use super::watchdog::{Cure, Watchdog};
@@ -46,20 +47,25 @@ pub struct BlueZ {
 impl AdvertSource for BlueZ {
     async fn listen(self, antenna: Arc<Antenna>) {
         loop {
-            let (why, wait) = match BluetoothSession::new().await {
-                Ok((lost, session)) => {
-                    let why = tokio::select! {
-                        why = listen_on(&session, &antenna, &self.clock) => why,
-                        _ = lost => "the connection to D-Bus was lost".to_owned(),
-                    };
-                    (why, RETRY)
-                }
-                Err(error) => (format!("no D-Bus, so no Bluetooth: {error}"), RETRY_BUS),
+            let (why, wait) = match listen_once(&antenna, &self.clock).await {
+                Ok(why) => (why, RETRY),
+                Err(why) => (format!("no D-Bus, so no Bluetooth: {why}"), RETRY_BUS),
             };
             tell(&antenna, Some(why));
             sleep(wait).await;
         }
     }
+}
+
+/// Listens over one connection to the bus; comes back with the reason when it ends.
+async fn listen_once(antenna: &Antenna, clock: &Clock) -> Result<String, String> {
+    let own = OwnRuntime::new().map_err(|error| error.to_string())?;
+    let connected = own.connect(BluetoothSession::new()).await.map_err(|error| error.to_string())?;
+    let (lost, session) = connected.map_err(|error| error.to_string())?;
+    Ok(tokio::select! {
+        why = listen_on(&session, antenna, clock) => why,
+        _ = lost => "the connection to D-Bus was lost".to_owned(),
+    })
 }
 
 /// Says what is wrong, once.
@@ -116,6 +122,7 @@ async fn listen_on(session: &BluetoothSession, antenna: &Antenna, clock: &Clock)
                     clock,
                     snapshots: &mut snapshots,
                     watchdog: Watchdog::new(clock.monotonic()),
+                    is_scanning: false,
                 };
                 match round.listen(&radios).await {
                     Failed::Changed => continue,
@@ -130,6 +137,7 @@ async fn listen_on(session: &BluetoothSession, antenna: &Antenna, clock: &Clock)
                 failure.words()
             }
         };
+        antenna.restarted();
         if hangs >= HANGS {
             return why;
         }
@@ -158,6 +166,8 @@ struct Round<'a> {
     clock: &'a Clock,
     snapshots: &'a mut Snapshots,
     watchdog: Watchdog,
+    /// Every radio did when it was looked at last.
+    is_scanning: bool,
 }
 
 impl Round<'_> {
@@ -252,6 +262,12 @@ impl Round<'_> {
         let cure = self.watchdog.cure(self.clock.monotonic());
         let mut problem = None;
         for radio in &now {
+            if self.is_scanning
+                && !radio.discovering
+                && !self.antenna.pauses().is_asked(&radio.id.to_string())
+            {
+                self.antenna.restarted();
+            }
             let outcome = match cure {
                 _ if self.antenna.pauses().is_asked(&radio.id.to_string()) => Ok(()),
                 _ if !radio.powered || !radio.discovering => self.scan(&radio.id).await,
@@ -272,6 +288,7 @@ impl Round<'_> {
                 Err(failure) => problem = Some(format!("{} does not scan: {}", radio.id, failure.words())),
             }
         }
+        self.is_scanning = problem.is_none();
         let silence = self.watchdog.silence(self.clock.monotonic());
         if problem.is_none() && cure == Cure::Complain {
             problem = Some(format!(

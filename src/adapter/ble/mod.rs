@@ -11,6 +11,7 @@
 mod antenna;
 mod automatic;
 mod bluez;
+mod bus;
 mod gatt;
 mod pauses;
 mod replay;

@@ -103,6 +103,21 @@ impl Listening {
         }
     }
 
+    pub(super) fn name(&self) -> &SensorName {
+        &self.sensor.name
+    }
+
+    /// When it was understood last.
+    pub(super) fn heard_at(&self) -> Option<Instant> {
+        self.said.as_ref().map(|said| said.heard_at)
+    }
+
+    /// Takes back what was said of its presence.
+    pub(super) fn forget(&mut self) {
+        self.sink.presence(self.sensor.topics.availability_forgotten(self.clock.now()));
+        self.sink.flush();
+    }
+
     /// Takes an advertisement of this sensor.
     pub(super) fn hear(&mut self, heard: &Heard) {
         let now = self.clock.monotonic();

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::link::{Abilities, Central, Link, LinkError, Unconnected};
+use crate::adapter::ble::bus::OwnRuntime;
 use crate::device::ble::{Address, Uuid};
 
 /// A call to bluetoothd that takes longer is given up.
@@ -31,19 +32,19 @@ const LOOK: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub struct Plug {
     /// One connection to the bus for all; forgotten when it does not answer.
-    manager: Mutex<Option<Manager>>,
+    manager: Mutex<Option<(OwnRuntime, Manager)>>,
 }
 
 impl Plug {
     async fn adapters(&self) -> Result<Vec<Adapter>, String> {
-        let mut manager = self.manager.lock().await;
-        let connected = match manager.take() {
-            Some(manager) => manager,
-            None => Manager::new().await.map_err(|error| format!("no D-Bus: {error}"))?,
+        let mut known = self.manager.lock().await;
+        let (own, manager) = match known.take() {
+            Some(known) => known,
+            None => connect().await.map_err(|error| format!("no D-Bus: {error}"))?,
         };
-        match timeout(PATIENCE, connected.adapters()).await {
+        match timeout(PATIENCE, manager.adapters()).await {
             Ok(Ok(adapters)) => {
-                *manager = Some(connected);
+                *known = Some((own, manager));
                 Ok(adapters)
             }
             // The bus may be another one by now.
@@ -74,6 +75,12 @@ impl Plug {
         }
         Ok(None)
     }
+}
+
+async fn connect() -> Result<(OwnRuntime, Manager), String> {
+    let own = OwnRuntime::new().map_err(|error| error.to_string())?;
+    let manager = own.connect(Manager::new()).await.map_err(|error| error.to_string())?;
+    manager.map(|manager| (own, manager)).map_err(|error| error.to_string())
 }
 
 impl Central for Plug {

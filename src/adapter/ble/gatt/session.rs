@@ -49,6 +49,7 @@ impl<C: Central> Visitor<C> {
         let mut over = std::pin::pin!(turn.is_over());
         let mut alive = interval_at(Instant::now() + ALIVE, ALIVE);
         let mut read_at = Instant::now() + self.gatt.interval;
+        let mut restarts = self.restarts();
         loop {
             let patience = self.stream.as_ref().and_then(Listener::gap);
             tokio::select! {
@@ -59,6 +60,9 @@ impl<C: Central> Visitor<C> {
                 Some(command) = self.commands.recv() => {
                     self.command(command);
                     self.carry_out_all(link).await?;
+                }
+                Ok(()) = restarts.changed() => {
+                    return Err(LinkError::Lost("bluetoothd has begun anew".to_owned()));
                 }
                 Some(heard) = self.ear.recv() => self.hear(&heard),
                 _ = alive.tick() => self.alive(),

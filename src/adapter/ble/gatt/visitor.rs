@@ -182,6 +182,11 @@ impl<C: Central> Visitor<C> {
         }
     }
 
+    /// Tells when bluetoothd has begun anew.
+    pub(super) fn restarts(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.connections.antenna.restarts()
+    }
+
     pub(super) fn hear(&mut self, heard: &Heard) {
         let now = self.now();
         self.signals.retain(|(radio, _, at)| *radio != heard.radio && now.since(*at) < NEAR);
