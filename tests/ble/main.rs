@@ -14,8 +14,14 @@
 )]
 
 mod connected;
+mod cost;
+mod crowd;
 mod damage;
+mod differences;
+#[path = "../fuzz/checks/advertisement.rs"]
+mod fuzz;
 mod live;
+mod oracles;
 mod random;
 mod site;
 

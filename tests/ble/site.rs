@@ -25,7 +25,7 @@ impl Drop for Kept {
     }
 }
 
-fn skip(why: &str) {
+pub(super) fn skip(why: &str) {
     eprintln!("SKIPPED Bluetooth against a stand-in: {why}");
     if let Some(file) = std::env::var_os("TIDEGATE_SKIPS") {
         let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
@@ -200,7 +200,11 @@ impl Site {
                 return;
             }
         }
-        panic!("no readings within {RECOVERY:?} after {after}; the status: {}\n{}", self.status(), self.log());
+        panic!(
+            "no readings within {RECOVERY:?} after {after}; the status: {}\n{}",
+            self.status(),
+            self.log()
+        );
     }
 
     pub(super) fn status(&self) -> Value {
