@@ -23,7 +23,9 @@ const fn meaning(reason: ReasonCode) -> &'static str {
         ReasonCode::BadAuthenticationMethod => "only user name and password are understood",
         ReasonCode::KeepAliveTimeout => "nothing was heard for one and a half times the keep-alive",
         ReasonCode::SessionTakenOver => "another connection uses the same client identifier",
-        ReasonCode::TopicFilterInvalid => "the filter has misplaced wildcards, too many levels, too much or no text",
+        ReasonCode::TopicFilterInvalid => {
+            "the filter has misplaced wildcards, too many levels, too much or no text"
+        }
         ReasonCode::TopicNameInvalid => "the topic has too many levels, or is too long",
         ReasonCode::PacketIdentifierNotFound => "no exchange with this packet identifier is open",
         ReasonCode::ReceiveMaximumExceeded => "more publishes are open than the receive maximum allows",
