@@ -20,7 +20,9 @@ pub fn surely_retained(sent: &[Sent], now: u64) -> Vec<(String, Vec<MessageId>)>
     topics.dedup();
     let possible = |topic: &str| -> Vec<MessageId> {
         let ids = (0..sent.len()).filter(|id| sent[*id].retain && sent[*id].topic == topic);
-        ids.filter(|id| sent[*id].fate != Fate::Refused && replaced_by(sent, *id, now).is_none()).collect()
+        // Refused when it was repeated, it may have been taken the first time, when the answer was lost.
+        let may_be_taken = |sent: &Sent| sent.fate != Fate::Refused || sent.transmissions > 1;
+        ids.filter(|id| may_be_taken(&sent[*id]) && replaced_by(sent, *id, now).is_none()).collect()
     };
     let sure = |ids: &Vec<MessageId>| {
         ids.iter().all(|id| !sent[*id].clears) && ids.iter().any(|id| sent[*id].fate == Fate::Acknowledged)

@@ -163,7 +163,7 @@ impl Truth {
             let subscribed_at = session.only_subscribe_at(&arrival.topic);
             retained::assert_not_stale(&self.sent, id, subscribed_at);
         }
-        if session.take(id, sent, arrival) {
+        if session.take(id, sent, arrival, given_up(&self.dropped)) {
             self.repetitions += 1;
         }
     }
@@ -176,7 +176,7 @@ impl Truth {
             arrival.topic
         );
         let Some(id) = identified(&self.sent, arrival) else { return };
-        if self.upstream.take(id, &self.sent[id], arrival) {
+        if self.upstream.take(id, &self.sent[id], arrival, given_up(&self.dropped)) {
             self.repetitions += 1;
         }
     }
@@ -256,4 +256,9 @@ pub fn matches(filter: &str, topic: &str) -> bool {
             _ => return false,
         }
     }
+}
+
+/// Messages that a full journal gave up although they were accepted.
+fn given_up(dropped: &BTreeMap<DropReason, u64>) -> u64 {
+    dropped.get(&DropReason::JournalFull).copied().unwrap_or(0)
 }
