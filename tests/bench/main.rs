@@ -74,7 +74,7 @@ fn what_durable_publishing_costs() {
 }
 
 #[test]
-#[ignore = "the child of another"]
+#[ignore = "the child of another: cargo test --release --test bench keeping -- --ignored --nocapture"]
 fn opens_a_large_journal() {
     journal::open_large();
 }

@@ -33,7 +33,7 @@ fn cpu_seconds() -> f64 {
 
 /// Half of the frames of BTHome and Xiaomi are encrypted.
 #[test]
-#[ignore = "a benchmark: it prints figures and judges nothing"]
+#[ignore = "prints figures, wants a quiet machine: cargo test --release --test ble cost -- --ignored --nocapture"]
 fn cost_of_an_advertisement() {
     let Some(python) = python() else {
         return super::site::skip("the packages of PyPI cannot be installed");

@@ -4,9 +4,12 @@
 //! The packages come from PyPI into a folder of the build; where it cannot be reached, the tests are skipped, and say
 //! so. `TIDEGATE_ORACLE_SEED` makes other advertisements, `TIDEGATE_ORACLE_PYTHON` names a Python that has the packages.
 
+#[path = "../devices/python.rs"]
+mod python;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
@@ -45,21 +48,7 @@ fn install() -> Option<PathBuf> {
     if let Some(python) = std::env::var_os("TIDEGATE_ORACLE_PYTHON") {
         return Some(python.into());
     }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ble-oracles");
-    let (python, done) = (folder.join("bin/python"), folder.join("done"));
-    let succeeds = |command: &mut Command| {
-        let outcome = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-        outcome.is_ok_and(|status| status.success())
-    };
-    if !done.exists() {
-        let made = succeeds(Command::new("python3").args(["-m", "venv"]).arg(&folder))
-            && succeeds(Command::new(&python).args(["-m", "pip", "install", "-q"]).args(PACKAGES));
-        if !made {
-            return None;
-        }
-        std::fs::write(&done, "").unwrap();
-    }
-    Some(python)
+    python::with_packages("ble-oracles", &PACKAGES)
 }
 
 /// The advertisements of a family, with what its package found.

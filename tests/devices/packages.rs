@@ -1,7 +1,10 @@
 //! Independent Python packages of PyPI, in a folder of the build, and the frames that they make.
 
+#[path = "python.rs"]
+mod python;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
 pub(crate) const PACKAGES: [&str; 7] =
@@ -23,25 +26,7 @@ const STUFFED: &str = r#"
 /// The Python with the packages; `None`: it cannot be installed here.
 pub(crate) fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PYTHON.get_or_init(install).as_deref()
-}
-
-fn install() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oracles");
-    let (python, done) = (folder.join("bin/python"), folder.join("done"));
-    let succeeds = |command: &mut Command| {
-        let outcome = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-        outcome.is_ok_and(|status| status.success())
-    };
-    if !done.exists() {
-        let made = succeeds(Command::new("python3").args(["-m", "venv"]).arg(&folder))
-            && succeeds(Command::new(&python).args(["-m", "pip", "install", "-q"]).args(PACKAGES));
-        if !made {
-            return None;
-        }
-        std::fs::write(&done, "").unwrap();
-    }
-    Some(python)
+    PYTHON.get_or_init(|| python::with_packages("oracles", &PACKAGES)).as_deref()
 }
 
 /// What the maker of frames says when it is run for a package.

@@ -141,9 +141,9 @@ async fn nats_with_jetstream_that_is_killed_while_a_backlog_drains_gets_all_of_i
     gateway.stop().await;
 }
 
-/// How fast a backlog drains: `cargo test --release --test uplink -- --ignored --nocapture`.
+/// How fast a backlog drains.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement, for a release build on a quiet machine"]
+#[ignore = "wants a quiet machine: cargo test --release --test uplink drain_rate -- --ignored --nocapture"]
 async fn drain_rate() {
     const MESSAGES: u64 = 200_000;
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {

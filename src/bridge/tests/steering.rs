@@ -269,32 +269,30 @@ fn a_command_that_says_its_time_is_judged_by_that() {
 #[test]
 fn a_login_that_is_valid_for_an_hour_is_renewed_without_losing_or_repeating_anything() {
     let mut world = World::with(|options| options.renew_after = Some(Duration::from_secs(5)));
-    world.connect();
-    world.settle();
-    world.keep(5, QoS::AtLeastOnce);
-    world.answer_load();
+    send_five(&mut world);
     world.now.monotonic = world.now.monotonic + Duration::from_secs(5);
-    world.take_sent();
-    world.input(Input::Timeout);
-    assert!(world.forwarder.status().connected_since.is_some(), "what is open is waited for");
-    world.settle();
-    world.connect();
-    world.settle();
-    let sent = world.take_sent();
-    assert!(sent.iter().any(|packet| matches!(packet, Packet::Connect(_))));
-    assert_eq!(world.cloud.numbers(), [1, 2, 3, 4, 5]);
-    assert_eq!(world.forwarder.status().possible_duplicates, 0);
+    connects_anew_behind_them(&mut world, Input::Timeout);
 }
 
 #[test]
 fn the_way_back_to_a_better_server_waits_for_what_is_under_way() {
     let mut world = World::new();
+    send_five(&mut world);
+    connects_anew_behind_them(&mut world, Input::Prefer);
+}
+
+/// Five messages are under way.
+fn send_five(world: &mut World) {
     world.connect();
     world.settle();
     world.keep(5, QoS::AtLeastOnce);
     world.answer_load();
+}
+
+/// What calls for another connection waits for what is under way, which is neither lost nor repeated.
+fn connects_anew_behind_them(world: &mut World, why: Input) {
     world.take_sent();
-    world.input(Input::Prefer);
+    world.input(why);
     assert!(world.forwarder.status().connected_since.is_some(), "what is open is waited for");
     world.settle();
     world.connect();

@@ -1,5 +1,6 @@
 //! CONNECT and CONNACK (sections 3.1 and 3.2): who is let in, what it is told, which session it gets.
 
+use tidegate::broker::ConnectionId;
 use tidegate::limits::Limits;
 use tidegate::mqtt::{Packet, ReasonCode};
 
@@ -57,13 +58,7 @@ fn contradictory_flags_are_malformed() {
         (0x82, b"\x00\x01a\x00\x04user\x00\x04pass"),
     ];
     for (flags, payload) in cases {
-        let mut site = Site::new();
-        let client = site.open();
-        let mut packet = vec![0x10, 11 + payload.len() as u8];
-        packet.extend_from_slice(b"\x00\x04MQTT\x05");
-        packet.extend_from_slice(&[flags, 0x00, 0x00, 0x00]);
-        packet.extend_from_slice(payload);
-        site.send_bytes(client, &packet);
+        let (mut site, client) = connects_with(flags, payload);
         assert_eq!(&site.take_bytes(client)[..], [0x20, 0x03, 0x00, 0x81, 0x00], "flags {flags:#04x}");
         site.hears(client, ["closed"]);
     }
@@ -99,13 +94,7 @@ fn strings_are_utf_8() {
         (0x02, b""),
     ];
     for (flags, payload) in cases {
-        let mut site = Site::new();
-        let client = site.open();
-        let mut packet = vec![0x10, 11 + payload.len() as u8];
-        packet.extend_from_slice(b"\x00\x04MQTT\x05");
-        packet.extend_from_slice(&[flags, 0x00, 0x00, 0x00]);
-        packet.extend_from_slice(payload);
-        site.send_bytes(client, &packet);
+        let (mut site, client) = connects_with(flags, payload);
         assert_eq!(&site.take_bytes(client)[..], [0x20, 0x03, 0x00, 0x81, 0x00], "{payload:?}");
     }
 }
@@ -369,4 +358,16 @@ fn a_connack_that_says_no_is_the_last_packet() {
     assert!(is_closed);
     let [Packet::ConnAck(answer)] = &packets[..] else { panic!("{packets:?}") };
     assert_eq!(answer.reason, ReasonCode::QuotaExceeded);
+}
+
+/// A CONNECT of 5.0 with these flags and this payload was sent.
+fn connects_with(flags: u8, payload: &[u8]) -> (Site, ConnectionId) {
+    let mut site = Site::new();
+    let client = site.open();
+    let mut packet = vec![0x10, 11 + payload.len() as u8];
+    packet.extend_from_slice(b"\x00\x04MQTT\x05");
+    packet.extend_from_slice(&[flags, 0x00, 0x00, 0x00]);
+    packet.extend_from_slice(payload);
+    site.send_bytes(client, &packet);
+    (site, client)
 }
