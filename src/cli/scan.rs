@@ -110,7 +110,9 @@ impl LiveTable {
             .take(rows.saturating_sub(2))
             .map(|(address, device)| device.row(address, columns - 1))
             .collect();
-        let head = format!("listening: {} devices in the air", devices.len());
+        let strangers = devices.values().filter(|device| device.is_stranger()).count();
+        let known = devices.len() - strangers;
+        let head = format!("listening: {known} devices, {strangers} strangers");
         self.drawn = lines.len() + 1;
         // A terminal that is gone ends the listening by itself.
         let _ = writeln!(std::io::stderr(), "{head}\n{}", lines.join("\n"));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::adapter::ble::{AdvertSource as _, Antenna, BlueZ, Heard};
 use crate::clock::Clock;
@@ -18,6 +19,12 @@ use crate::route::render_value;
 const GRACE: Duration = Duration::from_millis(1500);
 /// How often what is known is shown meanwhile.
 const SHOW: Duration = Duration::from_secs(1);
+/// Columns of a name in the table...
+const NAME: usize = 12;
+/// ...and of a model.
+const MODEL: usize = 16;
+/// What people look for first.
+const FIRST: [&str; 3] = ["temperature", "humidity", "battery"];
 
 /// A device in the air.
 #[derive(Debug, Default)]
@@ -104,11 +111,17 @@ impl Device {
             (None, true) => "encrypted: give its sensor a key".to_owned(),
             (None, false) => "a stranger".to_owned(),
         };
-        let readings: Vec<String> =
-            self.readings.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        let readings =
-            if readings.is_empty() { String::new() } else { format!("\n    {}", readings.join(", ")) };
-        format!("{address}{rssi}  {name}\n    {what}{readings}")
+        let said = format!("{address}{rssi}  {}\n    {}", harmless(name), harmless(&what));
+        let readings = self.readings();
+        if readings.is_empty() { said } else { format!("{said}\n    {readings}") }
+    }
+
+    /// What it says, what people look for first ahead of the rest.
+    fn readings(&self) -> String {
+        let first = FIRST.iter().filter_map(|name| self.readings.get_key_value(*name));
+        let rest = self.readings.iter().filter(|(name, _)| !FIRST.contains(&name.as_str()));
+        let said: Vec<String> = first.chain(rest).map(|(name, value)| format!("{name} {value}")).collect();
+        harmless(&said.join(", "))
     }
 
     /// One line of a table: address, signal, name, model, readings.
@@ -120,10 +133,10 @@ impl Device {
             (None, true) => "needs a key",
             (None, false) => "?",
         };
-        let readings: Vec<String> =
-            self.readings.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        let line = format!("{address:17} {rssi:>4}  {name:16.16} {what:24.24} {}", readings.join(", "));
-        line.chars().map(|c| if c.is_control() { '?' } else { c }).take(width).collect()
+        let columns = [(name, NAME), (what, MODEL)].map(|(text, width)| fitted(&harmless(text), width));
+        let [name, what] = columns;
+        let line = format!("{address:17} {rssi:>4}  {name}  {what}  {}", self.readings());
+        fitted(&line, width).trim_end().to_owned()
     }
 
     pub(super) fn to_json(&self, address: &str) -> Value {
@@ -137,5 +150,54 @@ impl Device {
             "needs_key": self.needs_key,
             "stranger": self.is_stranger(),
         })
+    }
+}
+
+/// Whatever a stranger sends is shown, and does nothing to the terminal.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// Exactly so many columns of a terminal, filled with blanks or cut.
+fn fitted(text: &str, width: usize) -> String {
+    let missing = width.checked_sub(text.width());
+    if let Some(missing) = missing {
+        return format!("{text}{}", " ".repeat(missing));
+    }
+    let (mut cut, mut used) = (String::new(), 0);
+    for c in text.chars() {
+        // A column is left for what says that something is cut off.
+        let more = used + c.width().unwrap_or(0);
+        if more >= width {
+            break;
+        }
+        used = more;
+        cut.push(c);
+    }
+    format!("{cut}…{}", " ".repeat(width.saturating_sub(used + 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_fits_its_terminal_whatever_is_sent() {
+        let mut device = Device { rssi: Some(-100), family: Some("bthome"), ..Device::default() };
+        device.model = "BTHome v2, encrypted".to_owned();
+        device.readings.insert("acceleration_x".to_owned(), json!(0.1));
+        device.readings.insert("temperature".to_owned(), json!(21.5));
+        let names = ["Küche", "厨房传感器温度湿度", "\u{1b}[2J\u{9b}31m", "e\u{301}e\u{301}e\u{301}"];
+        for name in names {
+            device.name = Some(name.to_owned());
+            for width in 39..200 {
+                let row = device.row("A4:C1:38:12:34:56", width);
+                assert!(row.width() <= width && !row.contains(char::is_control), "{row:?}");
+            }
+            let row = device.row("A4:C1:38:12:34:56", 79);
+            assert!(row.contains("temperature 21.5, "), "{row:?}");
+            assert!(!device.describe("A4:C1:38:12:34:56").replace('\n', "").contains(char::is_control));
+        }
+        assert_eq!(device.readings(), "temperature 21.5, acceleration_x 0.1");
     }
 }

@@ -23,6 +23,7 @@ known = {}
 calls = []
 failures = {}
 has = {}
+hanging = set()
 written = []
 
 
@@ -64,6 +65,11 @@ class Thing(dbus.service.Object):
         failure("Set" + name)
         if self.properties.get(name) != value:
             self.change({name: value})
+        if name == "Powered" and not value:
+            self.power_off()
+
+    def power_off(self):
+        pass
 
     @dbus.service.signal(PROPERTIES, signature="sa{sv}as")
     def PropertiesChanged(self, interface, changed, invalidated):
@@ -98,12 +104,20 @@ def plain(data):
 
 
 class Device(Thing):
-    @dbus.service.method(DEVICE)
-    def Connect(self):
+    @dbus.service.method(DEVICE, async_callbacks=("answer", "refuse"))
+    def Connect(self, answer, refuse):
         calls.append("Connect")
-        failure("Connect")
-        if self.properties["Connected"]:
+        if self.properties["Address"] in hanging:
             return
+        try:
+            failure("Connect")
+        except dbus.exceptions.DBusException as error:
+            return refuse(error)
+        answer()
+        if not self.properties["Connected"]:
+            self.connect()
+
+    def connect(self):
         self.change({"Connected": yes()})
         for number, (uuid, characteristics) in enumerate(has.get(self.properties["Address"], {}).items()):
             path = "%s/service%04x" % (self.path, number * 256)
@@ -161,6 +175,12 @@ class Radio(Thing):
             "Address": "00:11:22:33:44:55", "AddressType": "public", "Name": name, "Alias": name,
             "Modalias": "usb:v1D6Bp0246d0542", "Powered": dbus.Boolean(False), "Discovering": dbus.Boolean(False),
         })
+
+    def power_off(self):
+        self.change({"Discovering": no()})
+        for thing in list(known.values()):
+            if isinstance(thing, Device) and thing.path.startswith(self.path) and thing.properties["Connected"]:
+                thing.part()
 
     @dbus.service.method(ADAPTER, in_signature="a{sv}")
     def SetDiscoveryFilter(self, filter):
@@ -232,8 +252,12 @@ def obey(command):
             for name in ("Notifying", "Discovering"):
                 if name in thing.properties:
                     thing.properties[name] = no()
+        bus.release_name("org.bluez")
+        bus.request_name("org.bluez")
+    elif what == "hang":
+        hanging.add(command["mac"])
     elif what == "block":
-        known["/org/bluez/hci0"].change({"Powered": no()})
+        known["/org/bluez/" + command.get("radio", "hci0")].change({"Powered": no()})
     elif what == "fail":
         failures[command["method"]] = command["times"]
     elif what == "stop":

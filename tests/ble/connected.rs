@@ -117,7 +117,6 @@ fn values_are_read_and_notified_and_commands_written() {
 
 #[test]
 fn connections_come_back_after_everything_that_happens_to_them() {
-    // One sensor: while another is being connected to, the scan pauses, and nothing is seen to have begun anew.
     let alone = format!("[sensor.ess]\nble = '{THERMOMETER}'\nprofile = 'sig-environmental-sensing'\n");
     let Some(mut site) = Site::start(&alone) else { return };
     site.air.tell(&json!({ "do": "fail", "method": "Connect", "times": 2 }));
@@ -147,4 +146,55 @@ fn connections_come_back_after_calls_that_hang() {
     site.shows("does not answer");
     site.freeze(false);
     comes_back(&mut site, "bluetoothd answered again");
+}
+
+/// bluetoothd is killed and begins anew while another device is being connected to, which pauses the scan: that it
+/// scans or not tells nothing then.
+#[test]
+fn a_new_bluetoothd_is_noticed_while_the_scan_is_paused() {
+    let Some(mut site) = Site::start(&configuration()) else { return };
+    site.air.tell(&json!({ "do": "hang", "mac": UART }));
+    appear(&mut site);
+    comes_back(&mut site, "the start");
+    for round in 0..3 {
+        let deadline = Instant::now() + RECOVERY;
+        while site.air.tell(&json!({ "do": "look" }))["is_scanning"] != false {
+            assert!(Instant::now() < deadline, "the scan never pauses");
+            advertise(&mut site, -60 - round);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        site.air.tell(&json!({ "do": "forget" }));
+        comes_back(&mut site, "bluetoothd was killed in a pause of the scan");
+    }
+}
+
+/// Who is connected does not advertise: in a lonely place the radio hears nothing, and is in order.
+#[test]
+fn a_kept_connection_in_a_lonely_place_is_kept() {
+    let alone = format!("[sensor.ess]\nble = '{THERMOMETER}'\nprofile = 'sig-environmental-sensing'\n");
+    let Some(mut site) = Site::start(&alone) else { return };
+    appear(&mut site);
+    comes_back(&mut site, "the start");
+    let count = |site: &mut Site, name: &str| {
+        let calls = site.air.tell(&json!({ "do": "look" }))["calls"].as_array().cloned().unwrap_or_default();
+        calls.iter().filter(|call| *call == name).count()
+    };
+    let before = ["Connect", "Disconnect"].map(|name| count(&mut site, name));
+    // Until it was asked twice to scan again: the second time is when others are switched off and on.
+    let scans = count(&mut site, "StopDiscovery");
+    let deadline = Instant::now() + RECOVERY;
+    let mut raw: i16 = 0;
+    while count(&mut site, "StopDiscovery") < scans + 2 {
+        assert!(Instant::now() < deadline, "the scan is not begun again");
+        raw += 1;
+        let [low, high] = raw.to_le_bytes();
+        site.air.tell(&json!({ "do": "notify", "uuid": "2a6e", "value": format!("{low:02x}{high:02x}") }));
+        let is_it = |topic: &str, value: &Value| {
+            topic == "tidegate/g/ess/state" && value["temperature"] == f64::from(raw) / 100.0
+        };
+        site.wait(RECOVERY, is_it).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(before, ["Connect", "Disconnect"].map(|name| count(&mut site, name)), "connected anew");
+    assert!(site.status()["problems"].as_array().is_none_or(Vec::is_empty), "{}", site.status());
 }

@@ -91,6 +91,51 @@ fn a_deaf_radio_is_shaken_and_said() {
     site.comes_back("the radio was blocked");
 }
 
+/// A radio that heard something, was pulled out and comes back deaf: it is not taken for one in a silent place.
+#[test]
+fn a_radio_that_comes_back_deaf_is_shaken_and_said() {
+    let Some(mut site) = Site::start(&kitchen()) else { return };
+    site.air.tell(&json!({ "do": "plug" }));
+    site.comes_back("the start");
+    site.air.tell(&json!({ "do": "pull" }));
+    site.shows("no Bluetooth radio");
+    let powered = |site: &mut Site| {
+        let calls = site.air.tell(&json!({ "do": "look" }))["calls"].as_array().cloned().unwrap_or_default();
+        calls.iter().filter(|call| *call == "SetPowered").count()
+    };
+    site.air.tell(&json!({ "do": "plug" }));
+    let before = powered(&mut site);
+    site.shows("nothing is heard for");
+    assert!(powered(&mut site) >= before + 3, "switched on, off and on");
+    site.comes_back("a silence after the return");
+}
+
+/// One radio of two is blocked: that is said, once, however much the other one hears.
+#[test]
+fn a_blocked_radio_beside_one_that_hears_is_said_once() {
+    let Some(mut site) = Site::start(&kitchen()) else { return };
+    for radio in ["hci0", "hci1"] {
+        site.air.tell(&json!({ "do": "plug", "radio": radio }));
+    }
+    site.comes_back("the start");
+    site.air.tell(&json!({ "do": "fail", "method": "SetPowered", "times": 1000 }));
+    site.air.tell(&json!({ "do": "block", "radio": "hci1" }));
+    site.shows("hci1 is switched off or blocked");
+    let calls = |site: &mut Site| {
+        let calls = site.air.tell(&json!({ "do": "look" }))["calls"].as_array().cloned().unwrap_or_default();
+        calls.iter().filter(|call| *call == "SetPowered").count()
+    };
+    // Three looks later.
+    let (before, deadline) = (calls(&mut site), Instant::now() + RECOVERY);
+    while calls(&mut site) < before + 3 {
+        assert!(Instant::now() < deadline, "it is not tried again");
+        site.comes_back("what happened to the other radio");
+    }
+    site.shows("hci1 is switched off or blocked");
+    let said = site.log().matches("switched off or blocked").count();
+    assert!(said <= 2, "said {said} times: {}", site.log());
+}
+
 /// Two radios hear one device: it is said once, with the better signal.
 #[test]
 fn several_radios_are_one_air() {

@@ -24,6 +24,7 @@ mod live;
 mod oracles;
 mod random;
 mod site;
+mod vectors;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};

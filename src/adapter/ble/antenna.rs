@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
+use super::links::{Links, Standing};
 use super::pauses::{Paused, Pauses};
 
 use crate::device::ble::{Address, Advertisement};
@@ -41,7 +42,8 @@ pub struct Antenna {
     problem: Mutex<Option<String>>,
     missed: AtomicU64,
     pauses: Arc<Pauses>,
-    /// How often bluetoothd has begun anew, or may have.
+    links: Arc<Links>,
+    /// How often bluetoothd has begun anew, or could not be reached.
     restarts: watch::Sender<u64>,
 }
 
@@ -85,7 +87,7 @@ impl Antenna {
         !ears.by_address.is_empty() || ears.others.as_ref().is_some_and(|ear| !ear.is_closed())
     }
 
-    /// bluetoothd may be another one: it may know that a device is connected, and not that it was to notify.
+    /// bluetoothd is another one: it may know that a device is connected, and not that it was to notify.
     pub(super) fn restarted(&self) {
         self.restarts.send_modify(|restarts| *restarts += 1);
     }
@@ -103,6 +105,16 @@ impl Antenna {
     /// Asks a radio not to scan as long as the answer is kept; waits until it does not.
     pub(super) async fn pause(&self, radio: Arc<str>) -> Paused {
         Arc::clone(&self.pauses).pause(radio).await
+    }
+
+    /// A connection stands on a radio as long as the answer is kept.
+    pub(super) fn stand(&self, radio: Arc<str>) -> Standing {
+        Arc::clone(&self.links).stand(radio)
+    }
+
+    /// Radios on which connections stand.
+    pub(super) fn links(&self) -> &Links {
+        &self.links
     }
 
     /// Something was heard.

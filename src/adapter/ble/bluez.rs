@@ -4,6 +4,7 @@
 //! event, and it can switch a radio off and on. Everything here may vanish at any time: the bus, bluetoothd, a radio.
 //! Each is noticed within some seconds, told once and awaited; a call that hangs is given up.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
 use super::antenna::{AdvertSource, Antenna, Heard};
-use super::bus::OwnRuntime;
+use super::bus::{OwnRuntime, owners};
 use super::pauses::Wish;
 use super::snapshot::{Sight, Snapshot, Snapshots};
 use super::watchdog::{Cure, Watchdog};
@@ -46,8 +47,9 @@ pub struct BlueZ {
 
 impl AdvertSource for BlueZ {
     async fn listen(self, antenna: Arc<Antenna>) {
+        let mut watchdogs = Watchdogs::new();
         loop {
-            let (why, wait) = match listen_once(&antenna, &self.clock).await {
+            let (why, wait) = match listen_once(&antenna, &self.clock, &mut watchdogs).await {
                 Ok(why) => (why, RETRY),
                 Err(why) => (format!("no D-Bus, so no Bluetooth: {why}"), RETRY_BUS),
             };
@@ -57,14 +59,30 @@ impl AdvertSource for BlueZ {
     }
 }
 
+/// By the names of the radios. They outlive the radios: one that once heard something, vanished and came back deaf is
+/// not taken for one in a silent place.
+type Watchdogs = BTreeMap<String, Watchdog>;
+
 /// Listens over one connection to the bus; comes back with the reason when it ends.
-async fn listen_once(antenna: &Antenna, clock: &Clock) -> Result<String, String> {
+async fn listen_once(
+    antenna: &Antenna,
+    clock: &Clock,
+    watchdogs: &mut Watchdogs,
+) -> Result<String, String> {
     let own = OwnRuntime::new().map_err(|error| error.to_string())?;
     let connected = own.connect(BluetoothSession::new()).await.map_err(|error| error.to_string())?;
     let (lost, session) = connected.map_err(|error| error.to_string())?;
+    let owners = own.connect(owners("org.bluez")).await.map_err(|error| error.to_string())?;
+    let mut owners = owners.map_err(|error| error.to_string())?;
+    let restarts = async {
+        while owners.changed().await.is_ok() {
+            antenna.restarted();
+        }
+    };
     Ok(tokio::select! {
-        why = listen_on(&session, antenna, clock) => why,
+        why = listen_on(&session, antenna, clock, watchdogs) => why,
         _ = lost => "the connection to D-Bus was lost".to_owned(),
+        () = restarts => "the connection to D-Bus was lost".to_owned(),
     })
 }
 
@@ -108,7 +126,12 @@ async fn call<T>(asked: impl Future<Output = Result<T, BluetoothError>>) -> Resu
 }
 
 /// Listens as long as the bus lets us; comes back with the reason when it does not.
-async fn listen_on(session: &BluetoothSession, antenna: &Antenna, clock: &Clock) -> String {
+async fn listen_on(
+    session: &BluetoothSession,
+    antenna: &Antenna,
+    clock: &Clock,
+    watchdogs: &mut Watchdogs,
+) -> String {
     let mut hangs = 0;
     let mut snapshots = Snapshots::new(limits::BLE_DEVICES);
     loop {
@@ -121,8 +144,8 @@ async fn listen_on(session: &BluetoothSession, antenna: &Antenna, clock: &Clock)
                     antenna,
                     clock,
                     snapshots: &mut snapshots,
-                    watchdog: Watchdog::new(clock.monotonic()),
-                    is_scanning: false,
+                    watchdogs,
+                    problems: BTreeMap::new(),
                 };
                 match round.listen(&radios).await {
                     Failed::Changed => continue,
@@ -165,9 +188,9 @@ struct Round<'a> {
     antenna: &'a Antenna,
     clock: &'a Clock,
     snapshots: &'a mut Snapshots,
-    watchdog: Watchdog,
-    /// Every radio did when it was looked at last.
-    is_scanning: bool,
+    watchdogs: &'a mut Watchdogs,
+    /// What is wrong, by radio.
+    problems: BTreeMap<String, String>,
 }
 
 impl Round<'_> {
@@ -176,6 +199,9 @@ impl Round<'_> {
         let mut streams = JoinSet::new();
         let (sender, mut events) = mpsc::channel(limits::BLE_UNREAD);
         for radio in radios {
+            let now = self.clock.monotonic();
+            let watchdog = self.watchdogs.entry(radio.id.to_string()).or_insert_with(|| Watchdog::new(now));
+            watchdog.begin(now);
             match call(self.session.adapter_event_stream(&radio.id)).await {
                 Ok(stream) => drop(streams.spawn(forward(Box::pin(stream), sender.clone()))),
                 Err(failure) => return failure.into(),
@@ -229,12 +255,17 @@ impl Round<'_> {
     async fn mind_pauses(&mut self, radios: &[AdapterInfo]) -> Result<(), Failure> {
         for radio in radios {
             let name = radio.id.to_string();
+            let now = self.clock.monotonic();
+            let watchdog = self.watchdogs.entry(name.clone()).or_insert_with(|| Watchdog::new(now));
             let outcome = match self.antenna.pauses().wish(&name) {
                 Wish::None => continue,
-                // It may not be scanning.
-                Wish::Stop => call(self.session.stop_discovery_on_adapter(&radio.id)).await,
+                Wish::Stop => {
+                    watchdog.pause(now);
+                    // It may not be scanning.
+                    call(self.session.stop_discovery_on_adapter(&radio.id)).await
+                }
                 Wish::Begin => {
-                    self.watchdog.was_paused(self.clock.monotonic());
+                    watchdog.resume(now);
                     self.scan(&radio.id).await
                 }
             };
@@ -259,50 +290,58 @@ impl Round<'_> {
             return Err(Failed::Changed);
         }
         self.mind_pauses(radios).await?;
-        let cure = self.watchdog.cure(self.clock.monotonic());
-        let mut problem = None;
         for radio in &now {
-            if self.is_scanning
-                && !radio.discovering
-                && !self.antenna.pauses().is_asked(&radio.id.to_string())
-            {
-                self.antenna.restarted();
-            }
-            let outcome = match cure {
-                _ if self.antenna.pauses().is_asked(&radio.id.to_string()) => Ok(()),
-                _ if !radio.powered || !radio.discovering => self.scan(&radio.id).await,
-                Cure::Wait => Ok(()),
-                Cure::Restart | Cure::Complain => self.rescan(&radio.id).await,
-                Cure::PowerCycle => self.power_cycle(&radio.id).await,
-            };
-            match outcome {
-                Ok(()) => {}
+            let name = radio.id.to_string();
+            match self.see_to(radio, &name).await {
+                Ok(Some(problem)) => drop(self.problems.insert(name, problem)),
+                // What was complained about ends when something is heard.
+                Ok(None) if self.watchdogs.get(&name).is_some_and(Watchdog::is_deaf) => {}
+                Ok(None) => drop(self.problems.remove(&name)),
                 Err(Failure::Hangs) => return Err(Failure::Hangs.into()),
-                Err(failure) if !radio.powered => {
+                Err(failure) => {
                     let words = failure.words();
-                    problem = Some(format!(
-                        "{} is switched off or blocked (rfkill unblock bluetooth; bluetoothctl power on): {words}",
-                        radio.id
-                    ));
+                    let problem = if radio.powered {
+                        format!("{name} does not scan: {words}")
+                    } else {
+                        format!(
+                            "{name} is switched off or blocked (rfkill unblock bluetooth; bluetoothctl power on): {words}"
+                        )
+                    };
+                    self.problems.insert(name, problem);
                 }
-                Err(failure) => problem = Some(format!("{} does not scan: {}", radio.id, failure.words())),
             }
         }
-        self.is_scanning = problem.is_none();
-        let silence = self.watchdog.silence(self.clock.monotonic());
-        if problem.is_none() && cure == Cure::Complain {
-            problem = Some(format!(
-                "nothing is heard for {} s, though the scan was restarted and the radio switched off and on",
-                silence.as_secs()
-            ));
-        }
-        match problem {
-            Some(problem) => tell(self.antenna, Some(problem)),
-            // What was complained about ends when something is heard.
-            None if self.antenna.problem().is_some_and(|known| known.starts_with("nothing is heard")) => {}
-            None => tell(self.antenna, None),
-        }
+        self.tell();
         Ok(())
+    }
+
+    /// Does what one radio needs to hear something, and tells when nothing of it helps.
+    async fn see_to(&mut self, radio: &AdapterInfo, name: &str) -> Result<Option<String>, Failure> {
+        if self.antenna.pauses().is_asked(name) {
+            return Ok(None);
+        }
+        let now = self.clock.monotonic();
+        let has_connections = self.antenna.links().any_on(name);
+        let watchdog = self.watchdogs.entry(name.to_owned()).or_insert_with(|| Watchdog::new(now));
+        let (cure, silence) = (watchdog.cure(now, has_connections), watchdog.silence(now));
+        match cure {
+            _ if !radio.powered || !radio.discovering => self.scan(&radio.id).await?,
+            Cure::Wait => {}
+            Cure::Restart | Cure::Complain => self.rescan(&radio.id).await?,
+            Cure::PowerCycle => self.power_cycle(&radio.id).await?,
+        }
+        Ok((cure == Cure::Complain).then(|| {
+            let seconds = silence.as_secs();
+            format!(
+                "nothing is heard for {seconds} s on {name}, though its scan was restarted and it was switched off and on"
+            )
+        }))
+    }
+
+    /// Says what is wrong with the radios.
+    fn tell(&self) {
+        let problems: Vec<&str> = self.problems.values().map(String::as_str).collect();
+        tell(self.antenna, (!problems.is_empty()).then(|| problems.join("; ")));
     }
 
     /// Switches the radio on if it is off, and scans: every advertisement, also those that repeat.
@@ -342,12 +381,12 @@ impl Round<'_> {
             BluetoothEvent::Adapter { id, event } => return self.radio_changed(&id, &event).await,
             BluetoothEvent::Characteristic { .. } => return Ok(()),
         };
-        self.heard();
         let text = id.to_string();
-        let Some((radio, address)) = split(&text).filter(|(_, address)| self.antenna.is_wanted(*address))
-        else {
+        let Some((radio, address)) = split(&text) else { return Ok(()) };
+        self.heard(radio);
+        if !self.antenna.is_wanted(address) {
             return Ok(());
-        };
+        }
         let is_new = matches!(event, DeviceEvent::Discovered) || !self.snapshots.contains(address);
         let sight = if is_new {
             self.discover(&id, address, event).await?
@@ -375,10 +414,13 @@ impl Round<'_> {
         Ok(())
     }
 
-    fn heard(&mut self) {
-        self.watchdog.heard(self.clock.monotonic());
-        if self.antenna.problem().is_some() {
-            tell(self.antenna, None);
+    /// A radio heard something: nothing is wrong with it.
+    fn heard(&mut self, radio: &str) {
+        if let Some(watchdog) = self.watchdogs.get_mut(radio) {
+            watchdog.heard(self.clock.monotonic());
+        }
+        if self.problems.remove(radio).is_some() {
+            self.tell();
         }
     }
 

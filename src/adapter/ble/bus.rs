@@ -5,7 +5,11 @@
 
 use std::io;
 
+use dbus::channel::MatchingReceiver as _;
+use dbus::message::{MatchRule, Message};
+use dbus::nonblock::SyncConnection;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
 
 /// Where the task of one connection runs. Ends it when dropped.
 #[derive(Debug)]
@@ -37,6 +41,32 @@ impl Drop for OwnRuntime {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Tells each time when a service of the system's bus is another process than before, over a connection of its own.
+/// The answer ends with that connection.
+pub(super) async fn owners(service: &'static str) -> Result<watch::Receiver<u64>, dbus::Error> {
+    let (reading, connection) = dbus_tokio::connection::new_system_sync()?;
+    tokio::spawn(reading);
+    let (changes, changed) = watch::channel(0);
+    let signal = MatchRule::new_signal("org.freedesktop.DBus", "NameOwnerChanged");
+    let tell = move |message: Message, _: &SyncConnection| {
+        // The name, who had it, who has it now.
+        if let Ok((name, _, now)) = message.read3::<String, String, String>()
+            && name == service
+            && !now.is_empty()
+        {
+            changes.send_modify(|changes| *changes += 1);
+        }
+        true
+    };
+    connection.start_receive(signal.static_clone(), Box::new(tell));
+    let wanted = format!(
+        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
+         member='NameOwnerChanged',arg0='{service}'"
+    );
+    connection.add_match_no_cb(&wanted).await?;
+    Ok(changed)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod automatic;
 mod bluez;
 mod bus;
 mod gatt;
+mod links;
 mod pauses;
 mod replay;
 mod sensor;

@@ -2,6 +2,7 @@
 //!
 //! What is said again is published again only now and then; what happened (a button) is published once.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::antenna::{Antenna, Heard};
 use crate::adapter::Sink;
 use crate::clock::Clock;
 use crate::device::ble::{self, Address, Key, Memory, Sighting};
-use crate::device::{Problem, ProblemKind};
+use crate::device::{Measurements, Problem, ProblemKind};
 use crate::reading::{Reading, SensorName};
 use crate::route::{Presence, PresenceChange, SensorTopics};
 use crate::time::Instant;
@@ -23,6 +24,10 @@ const SHORTEST_ABSENCE: Duration = Duration::from_secs(60);
 const REPEAT: Duration = Duration::from_secs(60);
 /// The same words after so long a pause are said anew: another press of the button.
 const PAUSE: Duration = Duration::from_secs(5);
+/// The same number after so long a pause is another event, if others were between: the device has counted around.
+const COUNTED_AROUND: Duration = Duration::from_secs(60);
+/// Events that are remembered: repetitions come mixed with other frames, and from other radios late.
+const EVENTS: usize = 8;
 /// How long another radio's signal strength counts.
 const SIGNAL: Duration = Duration::from_secs(10);
 /// How soon a full inbox is tried again.
@@ -66,10 +71,17 @@ pub(super) async fn wait(patience: Option<Duration>) {
     }
 }
 
-/// What was published last.
+/// What was published last of what is so.
 struct Said {
-    sighting: Sighting,
+    measurements: Measurements,
+    packet: Option<u32>,
     published_at: Instant,
+}
+
+/// Something that happened, and was published.
+struct Happened {
+    measurements: Measurements,
+    packet: Option<u32>,
     heard_at: Instant,
 }
 
@@ -81,6 +93,9 @@ pub(super) struct Listening {
     presence: Presence,
     memory: Memory,
     said: Option<Said>,
+    /// The latest last.
+    happened: VecDeque<Happened>,
+    heard_at: Option<Instant>,
     /// Signal strength by radio.
     signals: SmallVec<[(Arc<str>, i16, Instant); 2]>,
     /// What was wrong last, told once.
@@ -98,6 +113,8 @@ impl Listening {
             presence,
             memory: Memory::default(),
             said: None,
+            happened: VecDeque::new(),
+            heard_at: None,
             signals: SmallVec::new(),
             told: None,
         }
@@ -109,7 +126,7 @@ impl Listening {
 
     /// When it was understood last.
     pub(super) fn heard_at(&self) -> Option<Instant> {
-        self.said.as_ref().map(|said| said.heard_at)
+        self.heard_at
     }
 
     /// Takes back what was said of its presence.
@@ -133,6 +150,7 @@ impl Listening {
                 if self.told.take().is_some() {
                     self.sink.counters().trouble(None);
                 }
+                self.heard_at = Some(now);
                 let change = self.presence.heard(now);
                 if change.is_some() {
                     tracing::info!(sensor = %self.sensor.name, model = %sighting.model, "sensor online");
@@ -156,27 +174,49 @@ impl Listening {
     }
 
     fn say(&mut self, sighting: Sighting, now: Instant) {
-        let again = self.said.as_mut().filter(|said| {
-            said.sighting.measurements == sighting.measurements && said.sighting.packet == sighting.packet
-        });
-        if let Some(said) = again {
-            let pause = now.since(std::mem::replace(&mut said.heard_at, now));
-            let has_number = sighting.packet.is_some();
-            let is_due = if sighting.event {
-                !has_number && pause >= PAUSE
-            } else {
-                now.since(said.published_at) >= REPEAT
-            };
-            if !is_due {
-                return;
-            }
+        let Sighting { measurements, packet, event, .. } = sighting;
+        let is_known = if event {
+            self.has_happened(&measurements, packet, now)
+        } else {
+            self.said.as_ref().is_some_and(|said| {
+                said.measurements == measurements
+                    && said.packet == packet
+                    && now.since(said.published_at) < REPEAT
+            })
+        };
+        if is_known {
+            return;
         }
         let taken_at = self.clock.now();
-        let measurements = sighting.measurements.clone();
         let rssi = self.signals.iter().map(|(_, rssi, _)| *rssi).max();
-        let reading = Reading { sensor: self.sensor.name.clone(), taken_at, rssi, measurements };
+        let sensor = self.sensor.name.clone();
+        let reading = Reading { sensor, taken_at, rssi, measurements: measurements.clone() };
         self.sink.reading(self.sensor.topics.state_of(reading));
-        self.said = Some(Said { sighting, published_at: now, heard_at: now });
+        if event {
+            if self.happened.len() == EVENTS {
+                self.happened.pop_front();
+            }
+            self.happened.push_back(Happened { measurements, packet, heard_at: now });
+        } else {
+            self.said = Some(Said { measurements, packet, published_at: now });
+        }
+    }
+
+    /// Whether this is the repetition of something that was published; if it is not, it is forgotten for the new one.
+    fn has_happened(&mut self, measurements: &Measurements, packet: Option<u32>, now: Instant) -> bool {
+        let same = |one: &Happened| one.packet == packet && one.measurements == *measurements;
+        let Some(place) = self.happened.iter().position(same) else { return false };
+        let is_last = place + 1 == self.happened.len();
+        let Some(known) = self.happened.get_mut(place) else { return false };
+        let pause = now.since(std::mem::replace(&mut known.heard_at, now));
+        let is_repetition = match packet {
+            Some(_) => is_last || pause < COUNTED_AROUND,
+            None => pause < PAUSE,
+        };
+        if !is_repetition {
+            self.happened.remove(place);
+        }
+        is_repetition
     }
 
     /// The best of the radios that hear it counts.
@@ -285,6 +325,16 @@ mod tests {
         }
         listening.sink.flush();
         assert_eq!(readings(&mut inbox).len(), 2);
+        // Late, from the other radio; and mixed with what is so.
+        listening.hear(&heard("hci1", -60, &[0x40, 0x00, 1, 0x3A, 0x01]));
+        for _ in 0..3 {
+            listening.hear(&heard("hci0", -60, &warm));
+            listening.hear(&heard("hci0", -60, &[0x40, 0x00, 2, 0x3A, 0x01]));
+            listening.hear(&heard("hci0", -60, &[0x40, 0x3A, 0x02]));
+        }
+        listening.sink.flush();
+        let events = [Value::Number(25.06), Value::Text("double_press".into())];
+        assert_eq!(readings(&mut inbox).into_iter().map(|(value, _)| value).collect::<Vec<_>>(), events);
         let online = listening.sink.counters().now().online;
         assert!(online);
     }

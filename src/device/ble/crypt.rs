@@ -9,7 +9,7 @@ use aes::Aes128;
 use aes::cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _};
 use ccm::Ccm;
 use ccm::aead::{Aead as _, Payload};
-use ccm::consts::{U4, U11, U12, U13};
+use ccm::consts::{U4, U11, U12, U13, U16};
 
 use super::data::{Refusal, bad};
 use crate::device::problem::ProblemKind;
@@ -44,8 +44,8 @@ impl Key {
     }
 
     /// The 12 bytes of old MiBeacon keys.
-    pub(super) fn short(&self) -> Result<&[u8], Refusal> {
-        match self.bytes.get(..12) {
+    pub(super) fn short(&self) -> Result<&[u8; 12], Refusal> {
+        match self.bytes.first_chunk() {
             Some(short) if self.length == 12 => Ok(short),
             _ => Err(wrong_length()),
         }
@@ -69,6 +69,12 @@ pub(super) fn no_key() -> Refusal {
 
 fn wrong_key() -> Refusal {
     bad(ProblemKind::WrongKey, "wrong key, or tampered with: the advertisement's tag does not hold")
+}
+
+/// What is not encrypted. A device that has a key encrypts: a plain frame in its name could be anybody's.
+pub(super) fn plain(key: Option<&Key>) -> Result<(), Refusal> {
+    let detail = "wrong key: the advertisement is not encrypted though the sensor has a key";
+    if key.is_none() { Ok(()) } else { Err(bad(ProblemKind::WrongKey, detail)) }
 }
 
 /// A device that restarted begins to count anew; a counter below this is taken for that.
@@ -100,6 +106,7 @@ impl Memory {
 type Ccm13 = Ccm<Aes128, U4, U13>;
 type Ccm12 = Ccm<Aes128, U4, U12>;
 type Ccm11 = Ccm<Aes128, U4, U11>;
+type Ccm13Whole = Ccm<Aes128, U16, U13>;
 
 /// Opens `sealed`, the ciphertext with its tag of four bytes behind.
 pub(super) fn open(
@@ -116,6 +123,26 @@ pub(super) fn open(
         _ => None,
     };
     opened.and_then(Result::ok).ok_or_else(wrong_key)
+}
+
+/// Opens what carries no more of its tag of sixteen bytes than the first.
+pub(super) fn open_curtailed(
+    key: &[u8; 16],
+    nonce: &[u8; 13],
+    associated: &[u8],
+    sealed: &[u8],
+    tag: u8,
+) -> Result<Vec<u8>, Refusal> {
+    let cipher = Ccm13Whole::new(key.into());
+    let seal = |text: &[u8]| cipher.encrypt(nonce.into(), Payload { msg: text, aad: associated });
+    // What zeros become is the stream that hides the others.
+    let mut opened = seal(&vec![0; sealed.len()]).map_err(|_| wrong_key())?;
+    opened.truncate(sealed.len());
+    for (byte, hidden) in opened.iter_mut().zip(sealed) {
+        *byte ^= hidden;
+    }
+    let again = seal(&opened).map_err(|_| wrong_key())?;
+    if again.get(sealed.len()) == Some(&tag) { Ok(opened) } else { Err(wrong_key()) }
 }
 
 /// Decrypts one block.

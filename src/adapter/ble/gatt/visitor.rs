@@ -240,6 +240,7 @@ impl<C: Central> Visitor<C> {
         let outcome = self.meanwhile(connections.central.connect(self.sensor.address, &radio)).await;
         drop(paused);
         let mut link = outcome?;
+        let _standing = connections.antenna.stand(radio);
         self.sink.counters().opened();
         let outcome = self.session(&mut link, &turn).await;
         link.close().await;

@@ -8,8 +8,14 @@ pub(in crate::device::ble) fn read(frame: &mut Frame<'_>, out: &mut Readout) -> 
     ensure(frame.id == 0x181A)?;
     let data = frame.data;
     match data.len() {
-        15 => custom(data, out),
-        13 => atc1441(data, out),
+        15 => {
+            crypt::plain(frame.key)?;
+            custom(data, out)
+        }
+        13 => {
+            crypt::plain(frame.key)?;
+            atc1441(data, out)
+        }
         11 => {
             out.model("PVVX, encrypted");
             let opened = open(frame, out)?;

@@ -154,7 +154,7 @@ struct Object<'a> {
 pub(in crate::device::ble) fn read(frame: &mut Frame<'_>, out: &mut Readout) -> Outcome {
     if frame.id == V1_PLAIN {
         out.model("BTHome v1");
-        ensure_unsealed(frame)?;
+        crypt::plain(frame.key)?;
         return objects_v1(frame.data, out);
     }
     if frame.id == V1_ENCRYPTED {
@@ -173,18 +173,12 @@ pub(in crate::device::ble) fn read(frame: &mut Frame<'_>, out: &mut Readout) -> 
     let payload = Data(frame.data.rest(start)?);
     if information & 1 == 0 {
         out.model("BTHome v2");
-        ensure_unsealed(frame)?;
+        crypt::plain(frame.key)?;
         return objects_v2(payload, out);
     }
     out.model("BTHome v2, encrypted");
     let opened = open(frame, address, &[0xD2, 0xFC, information], payload, &[])?;
     objects_v2(Data(&opened), out)
-}
-
-/// A device that has a key encrypts: a plain frame in its name could be anybody's.
-fn ensure_unsealed(frame: &Frame<'_>) -> Outcome {
-    let detail = "wrong key: the advertisement is not encrypted though the sensor has a key";
-    if frame.key.is_none() { Ok(()) } else { Err(bad(ProblemKind::WrongKey, detail)) }
 }
 
 /// Ciphertext, a counter of four bytes, a tag of four bytes.

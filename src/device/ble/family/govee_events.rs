@@ -1,6 +1,6 @@
 //! Govee's buttons, motion, window, vibration and pressure sensors (H5121 to H5130): a frame of 24 bytes, its inner 16
 //! encrypted with a key that is sent along (the time stamp ahead of them), and a checksum behind. Not secret, only
-//! wrapped: the checksum is all that tells a true frame.
+//! wrapped: the checksum, and that the wrapped part ends with zeros, are all that tells a true frame.
 
 use super::{Data, Outcome, ProblemKind, Quantity as Q, Readout, bad, crypt, ensure};
 
@@ -21,6 +21,10 @@ pub(super) fn read(data: Data<'_>, name: &str, out: &mut Readout) -> Outcome {
     let mut opened = crypt::block(&key, block);
     opened.reverse();
     let opened = Data(&opened);
+    // The checksum is over what is wrapped: that the key is the right one is seen by the end, where nothing stands.
+    if opened.rest(8)?.iter().any(|byte| *byte != 0) {
+        return Err(bad(ProblemKind::Checksum, "what was wrapped is not what these frames hold"));
+    }
     let kind = opened.u8(2)?;
     let state = opened.u8(5)?;
     out.number(Q::Battery, opened.u8(4)?);

@@ -3,8 +3,9 @@
 //! Frame control (two bytes), product number (two), a counter, then by the bits of frame control: the address, a
 //! byte of capability (and one or two more), objects. Versions 4 and 5 seal the objects with AES-128-CCM: nonce is
 //! the address reversed, product number and counter, and three bytes of a longer counter; a byte 0x11 is
-//! authenticated with them. Versions 2 and 3 have a key of 12 bytes and no tag: there the objects must fill their
-//! place exactly to be believed.
+//! authenticated with them. Versions 2 and 3 have a key of 12 bytes, and of the tag of 16 bytes send only the first:
+//! there the objects must fill their place exactly, too, to be believed. Frame control is authenticated by versions 2
+//! and 3 only.
 //! Facts: <https://iot.mi.com/new/doc> (MiBeacon protocol), captures.
 
 use std::borrow::Cow;
@@ -24,7 +25,7 @@ pub(in crate::device::ble) fn read(frame: &mut Frame<'_>, out: &mut Readout) -> 
     let data = frame.data;
     let control = data.le_u16(0)?;
     let version = control >> 12;
-    ensure(control & MESH == 0 && version >= 2)?;
+    ensure(control & MESH == 0 && (2..=5).contains(&version))?;
     let product = data.le_u16(2)?;
     let counter = data.u8(4)?;
     let (model, kind) = match mi_models::of(product) {
@@ -46,6 +47,7 @@ pub(in crate::device::ble) fn read(frame: &mut Frame<'_>, out: &mut Readout) -> 
         return Err(bad(ProblemKind::Nothing, "the MiBeacon frame carries no object"));
     }
     if control & ENCRYPTED == 0 {
+        crypt::plain(frame.key)?;
         return mi_objects::read(Data(data.rest(at)?), product, kind, out);
     }
     let opened = if version <= 3 { open_legacy(frame, at, address)? } else { open(frame, at, address, out)? };
@@ -73,32 +75,17 @@ fn open(frame: &mut Frame<'_>, at: usize, address: [u8; 6], out: &mut Readout) -
     Ok(opened)
 }
 
-/// Versions 2 and 3: the key stream of CCM, whose tag is not sent: ciphertext, three bytes of counter, a checksum.
+/// Versions 2 and 3: ciphertext, three bytes of counter, one byte of the tag.
 fn open_legacy(frame: &Frame<'_>, at: usize, address: [u8; 6]) -> Outcome<Vec<u8>> {
     let data = frame.data;
     data.at_least(at + 7)?;
-    let short = frame.key.ok_or_else(crypt::no_key)?.short()?;
-    let mut key = [0; 16];
-    let parts = short.iter().take(6).chain(&[0x8D, 0x3D, 0x3C, 0x97]).chain(short.iter().skip(6));
-    for (place, byte) in key.iter_mut().zip(parts) {
-        *place = *byte;
-    }
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *frame.key.ok_or_else(crypt::no_key)?.short()?;
+    let key = [a, b, c, d, e, f, 0x8D, 0x3D, 0x3C, 0x97, g, h, i, j, k, l];
     let end = data.len() - 4;
-    let mut nonce = data.slice(0, 5)?.to_vec();
-    nonce.extend_from_slice(data.slice(end, 3)?);
-    nonce.extend(address.iter().take(5));
-    let mut opened = data.slice(at, end - at)?.to_vec();
-    for (number, chunk) in opened.chunks_mut(16).enumerate() {
-        let mut counter = [0; 16];
-        let number = u8::try_from(number + 1).unwrap_or(u8::MAX);
-        // RFC 3610, 2.3: flags, nonce, number of the block in two bytes.
-        for (place, byte) in counter.iter_mut().zip([1].iter().chain(&nonce).chain(&[0, number])) {
-            *place = *byte;
-        }
-        for (byte, mask) in chunk.iter_mut().zip(crypt::stream(&key, counter)) {
-            *byte ^= mask;
-        }
-    }
+    let ([a, b, c, d, e], [low, middle, high, tag]) = (data.array(0)?, data.array(end)?);
+    let [one, two, three, four, five, _] = address;
+    let nonce = [a, b, c, d, e, low, middle, high, one, two, three, four, five];
+    let opened = crypt::open_curtailed(&key, &nonce, &[0x11], data.slice(at, end - at)?, tag)?;
     if mi_objects::fill_exactly(Data(&opened)) {
         Ok(opened)
     } else {

@@ -1,13 +1,14 @@
 //! b-parasite by rbaron, the soil moisture sensor, under service 0x181A
 //! (<https://github.com/rbaron/b-parasite>, protocol versions 1 and 2).
 
-use super::{Frame, Outcome, Quantity as Q, Readout, ensure, round};
+use super::{Frame, Outcome, Quantity as Q, Readout, crypt, ensure, round};
 
 pub(in crate::device::ble) fn read(frame: &mut Frame<'_>, out: &mut Readout) -> Outcome {
     let data = frame.data;
     ensure(matches!(data.len(), 16 | 18))?;
     let version = data.u8(0)? >> 4;
     ensure(matches!(version, 1 | 2))?;
+    crypt::plain(frame.key)?;
     out.model(if data.len() == 18 { "b-parasite with light" } else { "b-parasite" });
     out.packet = Some(u32::from(data.u8(1)?));
     let per_degree = if version == 2 { 100.0 } else { 1000.0 };
