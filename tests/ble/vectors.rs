@@ -31,7 +31,9 @@ fn tolerance(name: &str, wanted: f64, row: &Value) -> f64 {
 }
 
 fn is_said(name: &str, wanted: &Value, said: Option<&Value>, row: &Value) -> bool {
-    match (wanted.as_f64(), said.and_then(Value::as_f64)) {
+    // Some write yes and no as 1 and 0.
+    let number = |value: &Value| value.as_f64().or(value.as_bool().map(f64::from));
+    match (number(wanted), said.and_then(number)) {
         (Some(wanted), Some(said)) => (wanted - said).abs() <= tolerance(name, wanted, row) + 1e-9,
         _ => said == Some(wanted),
     }

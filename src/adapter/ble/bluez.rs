@@ -64,11 +64,7 @@ impl AdvertSource for BlueZ {
 type Watchdogs = BTreeMap<String, Watchdog>;
 
 /// Listens over one connection to the bus; comes back with the reason when it ends.
-async fn listen_once(
-    antenna: &Antenna,
-    clock: &Clock,
-    watchdogs: &mut Watchdogs,
-) -> Result<String, String> {
+async fn listen_once(antenna: &Antenna, clock: &Clock, watchdogs: &mut Watchdogs) -> Result<String, String> {
     let own = OwnRuntime::new().map_err(|error| error.to_string())?;
     let connected = own.connect(BluetoothSession::new()).await.map_err(|error| error.to_string())?;
     let (lost, session) = connected.map_err(|error| error.to_string())?;

@@ -25,6 +25,9 @@ pub(super) fn read(data: Data<'_>, product: u16, kind: Kind, out: &mut Readout) 
         let id = data.le_u16(at)?;
         let length = usize::from(data.u8(at + 2)?);
         let value = Data(data.slice(at + 3, length)?);
+        if length_of(id).is_some_and(|own| own != length) {
+            return Err(bad(ProblemKind::Length, "an object of MiBeacon has not the length of its kind"));
+        }
         at += 3 + length;
         let known = common(id, value, kind, out)?
             || mi_events::read(id, value, kind, out)?
@@ -39,6 +42,17 @@ pub(super) fn read(data: Data<'_>, product: u16, kind: Kind, out: &mut Readout) 
         return Err(bad(ProblemKind::Nothing, "the MiBeacon objects say nothing that is known"));
     }
     Ok(())
+}
+
+/// How long the values of the protocol's own objects are.
+fn length_of(id: u16) -> Option<usize> {
+    Some(match id {
+        0x1008 | 0x100A | 0x1012 | 0x1013 | 0x1014 | 0x1015 | 0x1018 | 0x1019 => 1,
+        0x1004 | 0x1005 | 0x1006 | 0x1009 | 0x1010 => 2,
+        0x1001 | 0x1007 => 3,
+        0x100D | 0x1017 => 4,
+        _ => return None,
+    })
 }
 
 /// The objects of the protocol itself; `false` when it is none of them.
