@@ -67,7 +67,7 @@ pub use identity::{MESSAGE_ID_FIELD, MESSAGE_ID_PROPERTY, MessageId};
 pub use lanes::Queue;
 pub use mapping::{Batch, Forward, Priority, Rate, Receive, RetainPolicy};
 pub use metered::{DayWindow, Held, Metered, Spent};
-pub use options::{Options, Takes};
+pub use options::{Durability, Options, Takes};
 pub use presence::PresenceMap;
 pub use provider::{PROVIDERS, Provider};
 pub use target::{Part, Target, TargetError};

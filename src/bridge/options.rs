@@ -72,6 +72,19 @@ pub struct Options {
     pub stable_after: Duration,
     /// Start of the jitter; differs from gateway to gateway.
     pub seed: u64,
+    /// When a message may be sent.
+    pub durability: Durability,
+}
+
+/// When a message may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// When it is on disk.
+    #[default]
+    Disk,
+    /// At once, if nobody waits for it to be on disk: what the server has acknowledged before it was written is never
+    /// written.
+    Either,
 }
 
 impl Options {
@@ -106,6 +119,7 @@ impl Options {
             backoff_max: Duration::from_secs(20),
             stable_after: Duration::from_secs(30),
             seed: 0,
+            durability: Durability::Disk,
         }
     }
 }

@@ -1,9 +1,8 @@
 //! The configuration file: read, judged as a whole, and turned into plain values.
 //!
 //! A file goes through: TOML with places (`tree`) → values given outside of it (`overrides`) → unknown keys,
-//! types and ranges (`check`, after the tables of `schema`) → what this version cannot do (`unavailable`) → what
-//! keys say together (`meaning`) → [`Config`] (`build`). Every problem is collected, none stops the search;
-//! `report` shows them. Never opens a port and never connects: `tidegate check --online` does, in [`crate::cli`].
+//! types and ranges (`check`, after the tables of `schema`) → what keys say together (`meaning`) → [`Config`]
+//! (`build`). Every problem is collected, none stops the search; `report` shows them. Never opens a port and never connects: `tidegate check --online` does, in [`crate::cli`].
 
 mod build;
 mod check;
@@ -23,7 +22,6 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod unavailable;
 mod uplinks;
 
 use std::collections::BTreeMap;
@@ -83,7 +81,6 @@ pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Loaded, P
     let mut problems = Vec::new();
     overrides.apply(&mut root, &mut problems);
     check::check(&root, &schema::ROOT, &mut problems);
-    unavailable::check(&root, &mut problems);
     if unreadable.is_empty() {
         let gateway = Section::of_root(&root, "gateway");
         let dirs = build::profile_dirs(&gateway, &folder);

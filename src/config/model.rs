@@ -8,7 +8,7 @@ use bytestring::ByteString;
 
 use super::secret::Secret;
 use crate::adapter::serial::{LineOptions, PortAddress};
-use crate::bridge::{DayWindow, Forward, MessageId, Order, Provider, Rate, Receive};
+use crate::bridge::{DayWindow, Durability, Forward, MessageId, Order, Provider, Rate, Receive};
 use crate::broker::Rights;
 use crate::device::Options;
 use crate::journal::WhenFull;
@@ -161,6 +161,8 @@ pub struct Uplink {
     pub receive: Vec<Receive>,
     /// What goes first after an outage.
     pub order: Order,
+    /// Whether a message may go up before it is on disk.
+    pub durability: Durability,
     /// Where messages carry their names.
     pub message_id: MessageId,
     /// How many messages may be sent.

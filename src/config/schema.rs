@@ -500,7 +500,7 @@ static UPLINK: Table = table(&[
         "durability",
         Kind::Choice(&["disk", "either"]),
         "`\"disk\"`",
-        "`either`: what the server has acknowledged in time is never written to disk.",
+        "`either`: readings go up at once, and what the server has acknowledged within `commit_interval_ms` is never written to disk.",
     ),
     key(
         "forward",

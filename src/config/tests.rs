@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::adapter::serial::LineOptions;
-use crate::bridge::{DayWindow, Target};
+use crate::bridge::{DayWindow, Durability, Target};
 use crate::journal::WhenFull;
 use crate::limits::{Limits, PACKET_BYTES_MAX};
 use crate::mqtt::{ProtocolVersion, QoS};
@@ -234,14 +234,14 @@ fn how_a_server_is_reached() {
     error("uplink.c.proxy_username", "'u'", "no `proxy`", lost);
 }
 
+/// What goes up before it is on disk goes up at QoS 1.
 #[test]
-fn what_guards_and_is_not_built_stops_the_start_and_the_rest_does_not() {
-    warning(
-        "uplink.cloud.durability",
-        "'either'",
-        "not available in this version yet",
-        &format!("{UPLINK}durability = 'either'\n"),
-    );
+fn what_goes_up_at_qos_2_is_on_disk_first() {
+    let either = format!("{UPLINK}durability = 'either'\n");
+    let uplink = read(&either).unwrap().config.uplinks.remove(0);
+    assert_eq!(uplink.durability, Durability::Either);
+    let twice = format!("{either}forward = [{{ filter = 'a/#', qos = 2 }}]\n");
+    warning("uplink.cloud.durability", "'either'", "at QoS 2", &twice);
 }
 
 #[test]

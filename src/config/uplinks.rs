@@ -11,7 +11,9 @@ use super::model::{Payload, Uplink};
 use super::section::Section;
 use super::server;
 use super::tree::{Node, Table, Value};
-use crate::bridge::{Batch, DayWindow, Forward, MessageId, Order, Priority, Receive, RetainPolicy, Target};
+use crate::bridge::{
+    Batch, DayWindow, Durability, Forward, MessageId, Order, Priority, Receive, RetainPolicy, Target,
+};
 use crate::mqtt::{ProtocolVersion, QoS, TopicFilter};
 
 const DEFAULT_KEEP_ALIVE_SECONDS: u16 = 60;
@@ -39,6 +41,10 @@ pub(super) fn uplink(section: &Section<'_>, gateway_id: &str, folder: &Folder) -
                 backlog_percent: section.number("backlog_percent").unwrap_or(DEFAULT_BACKLOG_PERCENT),
             },
             _ => Order::Fifo,
+        },
+        durability: match section.text("durability") {
+            Some("either") => Durability::Either,
+            _ => Durability::Disk,
         },
         message_id: match section.text("message_id") {
             Some("off") => MessageId::Off,

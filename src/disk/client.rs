@@ -22,14 +22,14 @@ pub struct JournalStopped;
 /// What the journal says to one of its clients.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
-    /// Everything that the client appended up to this ticket is on disk.
+    /// Everything that the client appended up to this ticket is on disk, or need not be any more.
     Committed {
         /// Up to which.
         ticket: Ticket,
     },
     /// The answer to a load.
     Loaded(Loaded),
-    /// To an uplink: there is something committed for it.
+    /// To an uplink: there is something for it, committed unless it is eager.
     Available {
         /// For which of its queues.
         consumer: ConsumerId,
@@ -50,7 +50,7 @@ pub enum Reply {
 }
 
 pub(super) enum Request {
-    Register { writer: Writer, mailbox: Arc<Mailbox> },
+    Register { writer: Writer, mailbox: Arc<Mailbox>, is_eager: bool },
     Append { writer: Writer, records: Vec<(Ticket, Urgency, Record)> },
     Load { writer: Writer, load: Load },
     Status { answer: oneshot::Sender<Status> },
@@ -75,14 +75,19 @@ impl JournalHandle {
     /// # Errors
     /// When the journal has stopped.
     pub async fn client(&self, writer: Writer) -> Result<JournalClient, JournalStopped> {
+        self.register(writer, false).await
+    }
+
+    async fn register(&self, writer: Writer, is_eager: bool) -> Result<JournalClient, JournalStopped> {
         let mailbox = Arc::new(Mailbox::default());
-        let request = Request::Register { writer, mailbox: Arc::clone(&mailbox) };
+        let request = Request::Register { writer, mailbox: Arc::clone(&mailbox), is_eager };
         self.requests.send(request).await.map_err(|_| JournalStopped)?;
         Ok(JournalClient { requests: self.requests.clone(), writer, mailbox })
     }
 
     /// As [`JournalHandle::client`], for an uplink of several queues: what concerns any of them is said to the one
-    /// client, which appends under the first.
+    /// client, which appends under the first. An eager one is given what waits for the disk, too, see
+    /// [`crate::journal::Journal::set_eager`].
     ///
     /// # Errors
     /// When the journal has stopped.
@@ -90,11 +95,12 @@ impl JournalHandle {
         &self,
         first: ConsumerId,
         others: &[ConsumerId],
+        is_eager: bool,
     ) -> Result<JournalClient, JournalStopped> {
-        let client = self.client(Writer::uplink(first)).await?;
+        let client = self.register(Writer::uplink(first), is_eager).await?;
         for queue in others.iter().filter(|queue| **queue != first) {
             let mailbox = Arc::clone(&client.mailbox);
-            let request = Request::Register { writer: Writer::uplink(*queue), mailbox };
+            let request = Request::Register { writer: Writer::uplink(*queue), mailbox, is_eager };
             self.requests.send(request).await.map_err(|_| JournalStopped)?;
         }
         Ok(client)

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::durable::DropReason;
+use crate::journal::Sizes;
 
 /// Upper bounds of the buckets of the commit histogram, in seconds.
 pub const COMMIT_SECONDS_BUCKETS: [f64; 12] =
@@ -18,6 +19,7 @@ pub struct Counters {
     written_bytes: AtomicU64,
     file_bytes: AtomicU64,
     readings_committed: AtomicU64,
+    spared: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
     alive_at_nanos: AtomicU64,
 }
@@ -64,6 +66,12 @@ impl Counters {
         self.readings_committed.load(Relaxed)
     }
 
+    /// Messages that everybody had before they were written, since the start: they never were.
+    #[must_use]
+    pub fn spared(&self) -> u64 {
+        self.spared.load(Relaxed)
+    }
+
     /// Deliveries that the journal gave up, by reason.
     pub fn dropped(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
         DropReason::ALL.into_iter().zip(&self.dropped).map(|(reason, count)| (reason, count.load(Relaxed)))
@@ -85,10 +93,11 @@ impl Counters {
         }
     }
 
-    pub(super) fn set_sizes(&self, written_bytes: u64, file_bytes: u64, readings_committed: u64) {
-        self.written_bytes.store(written_bytes, Relaxed);
-        self.file_bytes.store(file_bytes, Relaxed);
-        self.readings_committed.store(readings_committed, Relaxed);
+    pub(super) fn set_sizes(&self, sizes: Sizes) {
+        self.written_bytes.store(sizes.written_bytes, Relaxed);
+        self.file_bytes.store(sizes.file_bytes, Relaxed);
+        self.readings_committed.store(sizes.readings_committed, Relaxed);
+        self.spared.store(sizes.spared, Relaxed);
     }
 
     pub(super) fn add_dropped(&self, reason: DropReason, count: u64) {

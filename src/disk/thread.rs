@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::client::{JournalHandle, Mailbox, Reply, Request};
 use super::counters::Counters;
-use crate::durable::JournalHealth;
+use crate::durable::{ConsumerId, JournalHealth};
 use crate::journal::{Alarm, Disk, Event, Journal, Load, Writer};
 use crate::limits::JOURNAL_REQUESTS;
 use crate::time::{Instant, Moment};
@@ -86,6 +86,7 @@ impl<D: Disk> Owner<D> {
             self.counters.alive(now.monotonic.as_nanos());
             self.commit_if_due(now);
             self.tend_if_due(now);
+            self.tell_news();
             if let Next::Stop(answer) = self.take_requests().await {
                 break answer;
             }
@@ -131,7 +132,8 @@ impl<D: Disk> Owner<D> {
 
     fn serve(&mut self, request: Request) -> Next {
         match request {
-            Request::Register { writer, mailbox } => {
+            Request::Register { writer, mailbox, is_eager } => {
+                self.journal.set_eager(ConsumerId(writer.0), is_eager);
                 mailbox.put(Reply::Health(self.health));
                 if let Some(earlier) = self.clients.insert(writer, mailbox) {
                     earlier.close();
@@ -176,6 +178,14 @@ impl<D: Disk> Owner<D> {
         self.publish(events);
     }
 
+    /// What needs no commit to be told.
+    fn tell_news(&mut self) {
+        let news = self.journal.news();
+        if !news.is_empty() {
+            self.publish(news);
+        }
+    }
+
     fn tend_if_due(&mut self, now: Moment) {
         if self.tend_due() <= now.monotonic || self.journal.wants_tending(now) {
             self.tended_at = Some(now.monotonic);
@@ -213,8 +223,7 @@ impl<D: Disk> Owner<D> {
                 Event::Alarm(alarm) => (self.watch)(&alarm),
             }
         }
-        let sizes = self.journal.sizes();
-        self.counters.set_sizes(sizes.written_bytes, sizes.file_bytes, sizes.readings_committed);
+        self.counters.set_sizes(self.journal.sizes());
     }
 
     fn tell(&self, writer: Writer, reply: Reply) {

@@ -74,6 +74,7 @@ pub(super) async fn snapshot(gateway: &Gateway) -> Snapshot {
             bytes: counters.file_bytes(),
             max_bytes: gateway.journal_max_bytes,
             written_bytes: counters.written_bytes(),
+            spared: counters.spared(),
             commits: histogram(counters),
         },
         dropped,

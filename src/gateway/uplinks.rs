@@ -224,6 +224,7 @@ fn session(uplink: &config::Uplink, common: &Common) -> Options {
     options.gateway = common.gateway.clone();
     options.message_id = uplink.message_id;
     options.order = uplink.order;
+    options.durability = uplink.durability;
     options.rate = uplink.rate;
     options.metered = metered(uplink, &common.uplink_notes);
     options.window = uplink.window.unwrap_or(options.window);

@@ -34,6 +34,13 @@ struct News {
     available: BTreeMap<ConsumerId, Sequence>,
 }
 
+impl News {
+    fn committed(&mut self, writer: Writer, ticket: Ticket) {
+        let highest = self.committed.entry(writer).or_default();
+        *highest = ticket.max(*highest);
+    }
+}
+
 /// The disk made no file for another segment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refused {
@@ -54,6 +61,8 @@ impl<D: Disk> Journal<D> {
     pub fn commit(&mut self, now: Moment) -> Vec<Event> {
         let mut news = News::default();
         let mut refusals = 0;
+        self.pending.reap(|writer, ticket| news.committed(writer, ticket));
+        self.pending.prepare();
         while !self.pending.is_empty() && refusals < REFUSALS {
             match self.commit_once(now, &mut news) {
                 Ok(()) => self.retry_at = None,
@@ -65,8 +74,11 @@ impl<D: Disk> Journal<D> {
                 }
             }
         }
-        if self.pending.is_empty() && self.health == JournalHealth::Dead {
-            self.set_health(JournalHealth::Accepting);
+        if self.pending.is_empty() {
+            self.ahead.clear();
+            if self.health == JournalHealth::Dead {
+                self.set_health(JournalHealth::Accepting);
+            }
         }
         self.make_room(now);
         let committed = news.committed.into_iter();
@@ -90,7 +102,7 @@ impl<D: Disk> Journal<D> {
     fn commit_once(&mut self, now: Moment, news: &mut News) -> Result<(), Refusal> {
         let room = usize::try_from(self.room_in_active()).unwrap_or(0);
         let (items, bytes) = self.pending.fitting(room.saturating_sub(FRAME_HEADER_BYTES));
-        if items > 0 {
+        if bytes > 0 {
             let Err(error) = self.write_to_active(bytes) else {
                 self.came_to_disk(items, bytes, FRAME_HEADER_BYTES, news);
                 return Ok(());
@@ -252,11 +264,10 @@ impl<D: Disk> Journal<D> {
                 }
             }
             What::Note(Entry::Retired { ordinal }) => self.retired(ordinal),
-            What::Note(_) => {}
+            What::Note(_) | What::Spared => {}
         }
         if let From::Writer(writer, ticket) = item.from {
-            let highest = news.committed.entry(writer).or_default();
-            *highest = ticket.max(*highest);
+            news.committed(writer, ticket);
         }
     }
 
@@ -270,7 +281,8 @@ impl<D: Disk> Journal<D> {
     ) {
         match record {
             Record::Kept { sequence, message, deliveries } => {
-                let (key, place) = self.index.place(*sequence, location, entry_bytes, message.accepted_at);
+                let (key, place) =
+                    self.index.place_newest(*sequence, location, entry_bytes, message.accepted_at);
                 if let Some(segment) = self.segments.needed.get_mut(&location.segment) {
                     segment.messages += 1;
                 }

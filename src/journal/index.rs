@@ -93,6 +93,25 @@ impl Index {
         self.owed_in.get(&segment).copied().unwrap_or(0)
     }
 
+    /// A message was committed at `location`, behind all others. Returns the key of its chunk and its place there.
+    pub(super) fn place_newest(
+        &mut self,
+        sequence: Sequence,
+        location: Location,
+        entry_bytes: u64,
+        accepted_at: Moment,
+    ) -> (Sequence, u32) {
+        // Between it and the one before there is nothing: what had those sequences was never written.
+        if let Some(mut last) = self.chunks.last_entry()
+            && last.get().segment == location.segment
+            && last.get().places.as_ref().is_some_and(|places| places.may_go_on(sequence, location.offset))
+        {
+            let key = *last.key();
+            return (key, last.get_mut().push(sequence, location.offset, entry_bytes));
+        }
+        self.place(sequence, location, entry_bytes, accepted_at)
+    }
+
     /// A message lies at `location`. Sequences ascend. Returns the key of its chunk and its place there.
     pub(super) fn place(
         &mut self,

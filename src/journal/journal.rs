@@ -1,5 +1,8 @@
 //! The journal itself: what it holds, and how records come in.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
 use super::codec::Entry;
 use super::commit::Refused;
 use super::compact::Compaction;
@@ -7,12 +10,15 @@ use super::disk::Disk;
 use super::index::Index;
 use super::keep_latest::Latest;
 use super::options::Options;
-use super::pending::{From, Pending, What};
+use super::pending::{From, Pending, What, about};
 use super::recover::{self, Found};
 use super::segments::Segments;
 use super::types::{Backlog, Event, OpenError, Recovery, Report, Sizes, Status, Writer};
-use crate::durable::{ConsumerId, DropReason, JournalHealth, Record, Sequence, State, Ticket, Urgency};
+use crate::durable::{
+    ConsumerId, Delivery, DropReason, JournalHealth, Record, Sequence, State, Ticket, Urgency,
+};
 use crate::limits::COMMIT_ENTRIES;
+use crate::mqtt::QoS;
 use crate::time::{Instant, Moment};
 
 /// The journal of one gateway. See the module for what lies on disk.
@@ -27,6 +33,10 @@ pub struct Journal<D> {
     /// disk or not.
     pub(super) index: Index,
     pub(super) pending: Pending,
+    /// Who is given what waits for the disk, as long as nobody waits for that.
+    pub(super) eager: BTreeSet<ConsumerId>,
+    /// What waits for whom of them, and was not said.
+    pub(super) ahead: BTreeMap<ConsumerId, Sequence>,
     pub(super) compaction: Option<Compaction>,
     pub(super) latest: Latest,
     pub(super) next_commit: u64,
@@ -46,6 +56,8 @@ pub struct Journal<D> {
     pub(super) commits: u64,
     pub(super) written_bytes: u64,
     pub(super) readings_committed: u64,
+    /// Messages that everybody had before they were written: they never were.
+    pub(super) spared: u64,
     /// What was lost, as far as is known.
     pub(super) report: Report,
 }
@@ -74,6 +86,8 @@ impl<D: Disk> Journal<D> {
             state,
             index,
             pending: Pending::default(),
+            eager: BTreeSet::new(),
+            ahead: BTreeMap::new(),
             compaction: None,
             latest: Latest::default(),
             next_commit,
@@ -87,6 +101,7 @@ impl<D: Disk> Journal<D> {
             commits: 0,
             written_bytes: 0,
             readings_committed: 0,
+            spared: 0,
             report: report.clone(),
         };
         let mut recovery = Recovery { state: journal.state.clone(), report, ..Recovery::default() };
@@ -98,7 +113,7 @@ impl<D: Disk> Journal<D> {
                     journal.take(now, From::EarlierRun, Urgency::Awaited, record);
                 }
                 What::Note(note) => journal.pending.note(note),
-                What::Moved(_) => {}
+                What::Moved(_) | What::Spared => {}
             }
         }
         journal.last_recovered = journal.last_appended;
@@ -117,18 +132,70 @@ impl<D: Disk> Journal<D> {
         self.take(now, From::Writer(writer, ticket), urgency, record);
     }
 
+    /// Whether a consumer is eager: it is given what waits for the disk, as long as nobody waits for that; and what
+    /// everybody has before it was written never is. Everybody else is given it then, too, if they ask for it.
+    pub fn set_eager(&mut self, consumer: ConsumerId, is_eager: bool) {
+        if is_eager {
+            self.eager.insert(consumer);
+        } else {
+            self.eager.remove(&consumer);
+        }
+    }
+
+    /// What there is to be told without a commit; call it when records were appended.
+    pub fn news(&mut self) -> Vec<Event> {
+        let mut complete = BTreeMap::new();
+        self.pending.reap(|writer, ticket| {
+            complete.insert(writer, ticket);
+        });
+        let committed = complete.into_iter().map(|(writer, ticket)| Event::Committed { writer, ticket });
+        let ahead = if self.pending.awaited { BTreeMap::new() } else { std::mem::take(&mut self.ahead) };
+        let available = ahead.into_iter().map(|(consumer, through)| Event::Available { consumer, through });
+        committed.chain(available).collect()
+    }
+
     fn take(&mut self, now: Moment, from: From, urgency: Urgency, record: Record) {
+        let mut may_be_spared = false;
         match &record {
-            Record::Kept { sequence, .. } => {
+            Record::Kept { sequence, deliveries, .. } => {
                 assert!(*sequence > self.last_appended, "sequence {sequence} was given twice");
                 self.last_appended = *sequence;
+                may_be_spared = urgency == Urgency::Lingers && self.goes_ahead(*sequence, deliveries);
             }
             Record::Done { consumer, sequence } | Record::Dropped { consumer, sequence, .. } => {
                 self.settle(*consumer, *sequence);
+                // While the disk takes nothing, what waits is what tells that it does again.
+                if self.health != JournalHealth::Dead && self.pending.spare(*sequence) {
+                    self.spared += 1;
+                }
             }
             _ => {}
         }
-        self.pending.append(now.monotonic, from, urgency, record);
+        // What is said about a message that was spared must not come to disk: its sequence may be given again.
+        let is_void = |sequence| sequence > self.state.last_sequence && !self.pending.has(sequence);
+        if about(&record).is_some_and(is_void) {
+            return self.pending.pass(now.monotonic, from);
+        }
+        if let Record::Done { consumer, sequence } = record
+            && urgency == Urgency::Lingers
+            && self.eager.contains(&consumer)
+            && !self.pending.has(sequence)
+        {
+            return self.pending.acknowledge(now.monotonic, from, consumer, sequence);
+        }
+        self.pending.append(now.monotonic, from, urgency, record, may_be_spared);
+    }
+
+    /// Whether somebody eager is to get a message before it is on disk.
+    fn goes_ahead(&mut self, sequence: Sequence, deliveries: &[Delivery]) -> bool {
+        // What is said of a message at QoS 2 on its way must be on disk, and it before that.
+        if self.eager.is_empty() || deliveries.iter().any(|delivery| delivery.qos == QoS::ExactlyOnce) {
+            return false;
+        }
+        let eager = deliveries.iter().map(|delivery| delivery.consumer);
+        let eager = eager.filter(|consumer| self.eager.contains(consumer));
+        let ahead = eager.map(|consumer| self.ahead.insert(consumer, sequence)).count();
+        ahead > 0
     }
 
     pub(super) fn settle(&mut self, consumer: ConsumerId, sequence: Sequence) -> bool {
@@ -152,12 +219,8 @@ impl<D: Disk> Journal<D> {
     /// When to call [`Journal::commit`]; `None` while nothing waits.
     #[must_use]
     pub fn next_commit(&self) -> Option<Instant> {
-        let since = self.pending.since?;
-        let due = if self.pending.awaited || self.commit_is_large() {
-            since
-        } else {
-            since + self.options.commit_interval
-        };
+        let is_due = self.pending.awaited || self.commit_is_large();
+        let due = self.pending.due(if is_due { Duration::ZERO } else { self.options.commit_interval })?;
         Some(self.retry_at.map_or(due, |retry| retry.max(due)))
     }
 
@@ -174,6 +237,7 @@ impl<D: Disk> Journal<D> {
             file_bytes: self.segments.file_bytes(),
             written_bytes: self.written_bytes,
             readings_committed: self.readings_committed,
+            spared: self.spared,
         }
     }
 

@@ -34,12 +34,14 @@ impl<D: Disk> Journal<D> {
     /// answer without deliveries says nothing.
     pub fn load(&mut self, request: &Load) -> Loaded {
         self.can_read = true;
+        let waits_for_disk = self.pending.awaited && self.eager.contains(&request.consumer);
+        let committed_only = request.committed_only || waits_for_disk;
         let mut loaded =
             Loaded { consumer: request.consumer, deliveries: Vec::new(), through: self.state.last_sequence };
         let cut = self.load_from_disk(request, &mut loaded) || {
-            !request.committed_only && self.load_from_memory(request, &mut loaded)
+            !committed_only && self.load_from_memory(request, &mut loaded)
         };
-        if !cut && !request.committed_only {
+        if !cut && !committed_only {
             loaded.through = self.last_appended;
         }
         let last = loaded.deliveries.last().map(|last| last.sequence);

@@ -54,7 +54,10 @@
 //!    waits in memory, and is tried again every few seconds.
 //! 4. A delivery that was settled is settled as soon as it is said, before that is on disk: checkpoints know of it
 //!    at once. Everything else in a checkpoint is on disk already.
-//! 5. Two spare files are kept, for acknowledgements and copies when there is no room for what is new; so an
+//! 5. What may be spared (see [`Journal::set_eager`]) and is owed to nobody any more before it was written is never
+//!    written, nor is anything that speaks of it: its sequence may be given again by a later run. So sequences on disk
+//!    ascend, with gaps; where a commit is lost, they tell how many messages at most.
+//! 6. Two spare files are kept, for acknowledgements and copies when there is no room for what is new; so an
 //!    unrelated full disk does not stop acceptance at once.
 //!
 //! # Recovery

@@ -33,7 +33,8 @@ pub struct Load {
     pub max_messages: usize,
     /// How many bytes at most; one delivery comes in any case.
     pub max_bytes: usize,
-    /// Whether what is not yet on disk is left out.
+    /// Whether what is not yet on disk is left out. Who is eager is not given it, either, while somebody waits for a
+    /// commit.
     pub committed_only: bool,
 }
 
@@ -51,14 +52,14 @@ pub struct Loaded {
 /// What the journal tells its owner.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// Everything that `writer` appended up to `ticket` is on disk.
+    /// Everything that `writer` appended up to `ticket` is on disk, or need not be any more.
     Committed {
         /// Who appended it.
         writer: Writer,
         /// Up to which.
         ticket: Ticket,
     },
-    /// There is something committed for a consumer up to `through`.
+    /// There is something committed for a consumer up to `through`; for an eager one perhaps not yet committed.
     Available {
         /// For whom.
         consumer: ConsumerId,
@@ -242,6 +243,8 @@ pub struct Sizes {
     pub written_bytes: u64,
     /// Readings committed since it was opened.
     pub readings_committed: u64,
+    /// Messages that everybody had before they were written, since it was opened: they never were.
+    pub spared: u64,
 }
 
 /// What is owed to one consumer.

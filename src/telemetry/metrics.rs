@@ -63,6 +63,12 @@ fn journal(page: &mut Page, journal: &JournalStatus) {
     page.single("tidegate_journal_bytes", "gauge", "Bytes of the journal on disk.", journal.bytes);
     page.histogram("tidegate_journal_commit_seconds", "Duration of commits.", &journal.commits);
     page.single("tidegate_journal_written_bytes_total", "counter", "Bytes written to the journal.", written);
+    page.single(
+        "tidegate_journal_spared_total",
+        "counter",
+        "Messages that everybody had before they were written: they never were.",
+        journal.spared,
+    );
 }
 
 fn uplinks(page: &mut Page, uplinks: &BTreeMap<String, UplinkStatus>) {
@@ -213,6 +219,7 @@ mod tests {
             "tidegate_journal_commit_seconds_sum 0.5",
             "tidegate_journal_commit_seconds_count 7",
             "tidegate_journal_written_bytes_total 0",
+            "tidegate_journal_spared_total 0",
             r#"tidegate_uplink_connected{uplink="cloud"} 0"#,
             r#"tidegate_uplink_backlog_messages{uplink="cloud"} 0"#,
             r#"tidegate_uplink_backlog_oldest_seconds{uplink="cloud"} 0"#,

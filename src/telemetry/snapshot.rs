@@ -148,6 +148,9 @@ pub struct JournalStatus {
     pub max_bytes: u64,
     /// Bytes written in this run.
     pub written_bytes: u64,
+    /// Messages that everybody had before they were written, in this run: they never were.
+    #[serde(default)]
+    pub spared: u64,
     /// How long commits took.
     pub commits: CommitHistogram,
 }

@@ -1,7 +1,7 @@
 //! Uplinks: sockets, the journal and the broker under [`crate::bridge::Forwarder`].
 //!
 //! ```text
-//! journal thread ─ committed deliveries ─▶ ┌──────────────┐ ─ PUBLISH ─▶ server
+//! journal thread ─ deliveries ──────────▶  ┌──────────────┐ ─ PUBLISH ─▶ server
 //!               ◀─ Done, Assigned, ... ──  │ one task per │
 //! gateway ─ presence, clocks, stop ─────▶  │    uplink    │ ◀─ acknowledgements
 //! broker ◀─ what the server publishes ───  └──────────────┘
@@ -31,7 +31,7 @@ use bytestring::ByteString;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::bridge::{DeadLetter, Event, Forwarder, Options, PresenceMap, Queue, Status};
+use crate::bridge::{DeadLetter, Durability, Event, Forwarder, Options, PresenceMap, Queue, Status};
 use crate::disk::{Clock, JournalHandle, JournalStopped};
 use crate::durable::{Boots, ConsumerId};
 use crate::net::{Acceptances, Source};
@@ -147,7 +147,8 @@ pub async fn spawn(
         surroundings;
     let consumers: Vec<ConsumerId> = queues.iter().map(|queue| queue.consumer).collect();
     let consumer = consumers.first().copied().unwrap_or(ConsumerId(0));
-    let client = journal.client_of_queues(consumer, &consumers).await?;
+    let is_eager = options.session.durability == Durability::Either;
+    let client = journal.client_of_queues(consumer, &consumers, is_eager).await?;
     // What was committed before the journal knew us was not announced to us.
     let committed = journal.status().await?.last_committed;
     let known_boots = boots.borrow().clone();

@@ -11,7 +11,7 @@ use super::connection::{Connection, Happening};
 use super::connector::{Better, Connector, Login, Opened, Opening};
 use super::handover::Handover;
 use super::{Command, LayAside, UplinkOptions, Watch};
-use crate::bridge::{Forwarder, Input, Output, PresenceMap, Status};
+use crate::bridge::{Durability, Forwarder, Input, Output, PresenceMap, Status};
 use crate::broker::Relay;
 use crate::disk::{Clock, JournalClient, JournalStopped, Reply};
 use crate::durable::{Boots, ConsumerId, Sequence};
@@ -48,6 +48,8 @@ pub(super) struct Task {
     connector: Box<dyn Connector>,
     version: ProtocolVersion,
     max_incoming_packet_bytes: usize,
+    /// Whether it takes what is not yet on disk.
+    is_eager: bool,
     forwarder: Forwarder,
     journal: Handover,
     source: Option<Source>,
@@ -111,6 +113,7 @@ impl Task {
             connector,
             version: options.session.version,
             max_incoming_packet_bytes: options.session.max_incoming_packet_bytes,
+            is_eager: options.session.durability == Durability::Either,
             forwarder,
             journal: Handover::new(journal),
             source,
@@ -320,7 +323,8 @@ impl Task {
                 }
             }
             Output::Load { consumer, after, max_messages, max_bytes } => {
-                self.journal.load(Load { consumer, after, max_messages, max_bytes, committed_only: true });
+                let committed_only = !self.is_eager;
+                self.journal.load(Load { consumer, after, max_messages, max_bytes, committed_only });
             }
             Output::Append { ticket, urgency, record } => self.journal.append(now, ticket, urgency, record),
             Output::Ingest { token, message, urgency } => {

@@ -21,6 +21,7 @@ mod oracle;
 mod power;
 mod quota;
 mod skips;
+mod spared;
 mod upgrade;
 mod world;
 mod writer;

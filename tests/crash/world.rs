@@ -38,6 +38,12 @@ pub(crate) struct World {
     pub(crate) next_sequence: Sequence,
     /// What was settled, whether the record of it survived or not: a checkpoint may know of it earlier.
     pub(crate) facts: BTreeSet<(ConsumerId, Sequence)>,
+    /// Messages that were never written, because everybody had them before. Nothing may speak of them.
+    pub(crate) spared: BTreeSet<Sequence>,
+    /// What was settled by who is eager: that may come to disk long after.
+    pub(crate) patient: BTreeSet<(ConsumerId, Sequence)>,
+    /// Who is given what is not yet on disk.
+    pub(crate) eager: Vec<ConsumerId>,
     /// What the journal said that it gave up.
     pub(crate) dropped: BTreeMap<ConsumerId, u64>,
     pub(crate) events: Vec<Event>,
@@ -70,6 +76,9 @@ impl World {
             next_ticket: Ticket(1),
             next_sequence: Sequence(1),
             facts: BTreeSet::new(),
+            spared: BTreeSet::new(),
+            patient: BTreeSet::new(),
+            eager: Vec::new(),
             dropped: BTreeMap::new(),
             events: Vec::new(),
         };
@@ -107,9 +116,34 @@ impl World {
         let ticket = self.next_ticket;
         self.next_ticket = ticket.next();
         for record in records {
+            if let Some(settled) = settled(&record).filter(|(consumer, _)| self.eager.contains(consumer)) {
+                self.patient.insert(settled);
+            }
             self.list.push(Appended { ticket, record: record.clone() });
-            let now = self.now;
-            self.journal().append(now, Writer::BROKER, ticket, urgency, record);
+            let (now, spared) = (self.now, self.journal().sizes().spared);
+            self.journal().append(now, Writer::BROKER, ticket, urgency, record.clone());
+            if self.journal().sizes().spared > spared {
+                let sequence = about(&record).expect("it was settled");
+                self.list.retain(|appended| about(&appended.record) != Some(sequence));
+                self.spared.insert(sequence);
+            }
+        }
+        let news = self.journal().news();
+        self.hear(news);
+    }
+
+    /// From now on these are given what is not yet on disk.
+    pub(crate) fn let_ahead(&mut self, eager: &[ConsumerId]) {
+        self.eager = eager.to_vec();
+        for consumer in eager {
+            self.journal().set_eager(*consumer, true);
+        }
+    }
+
+    /// Of every two histories, one has consumers that are given what is not yet on disk.
+    pub(crate) fn let_some_ahead(&mut self) {
+        if self.rng.per_mille(500) {
+            self.let_ahead(&[ConsumerId(1), ConsumerId(2)]);
         }
     }
 
@@ -225,6 +259,8 @@ impl World {
     pub(crate) fn compare(&mut self, recovery: &Recovery) {
         self.facts.extend(self.list.iter().filter_map(|appended| settled(&appended.record)));
         self.facts.retain(|(_, sequence)| *sequence <= recovery.state.last_sequence);
+        self.spared.retain(|sequence| *sequence <= recovery.state.last_sequence);
+        self.patient.retain(|(_, sequence)| *sequence <= recovery.state.last_sequence);
         let held = self.load_everything(recovery);
         let least = self.list.iter().take_while(|appended| appended.ticket <= self.committed).count();
         let mut state = State::default();
@@ -250,6 +286,9 @@ impl World {
         self.next_sequence = recovery.state.last_sequence.next();
         self.recovered = self.list.last().map_or(Ticket(0), |last| last.ticket);
         self.next_ticket = self.recovered.next();
+        // Who is eager would not be given what the run before committed last and this one has not.
+        let eager = std::mem::take(&mut self.eager);
+        self.let_ahead(&eager);
     }
 
     fn load_everything(&mut self, recovery: &Recovery) -> Owed {
@@ -270,7 +309,8 @@ impl World {
     /// Whether what is held is what should be owed, but for what was settled or said to be dropped.
     fn explain(&self, owed: &Owed, held: &Owed) -> Result<(), String> {
         for (key, message) in held {
-            if owed.get(key) != Some(message) {
+            let comes_again = self.patient.contains(key);
+            if owed.get(key) != Some(message) && !comes_again {
                 return Err(format!("{key:?} is not owed, or not like this"));
             }
         }
@@ -304,6 +344,17 @@ fn is_same(expected: &State, found: &State) -> bool {
         uplink.assigned.retain(|identifier, _| found.assigned.contains_key(identifier));
     }
     expected == *found
+}
+
+/// The message that a record keeps, or speaks of.
+fn about(record: &Record) -> Option<Sequence> {
+    match record {
+        Record::Kept { sequence, .. }
+        | Record::Done { sequence, .. }
+        | Record::Dropped { sequence, .. }
+        | Record::Assigned { sequence, .. } => Some(*sequence),
+        _ => None,
+    }
 }
 
 fn settled(record: &Record) -> Option<(ConsumerId, Sequence)> {

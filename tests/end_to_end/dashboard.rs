@@ -32,7 +32,7 @@ fn the_dashboard_shows_the_running_gateway() {
     assert!(garbage.is_empty() || garbage.starts_with("HTTP/1.1 400"), "{garbage}");
 }
 
-fn get(address: SocketAddr, path: &str, host: &str) -> (String, String) {
+pub(crate) fn get(address: SocketAddr, path: &str, host: &str) -> (String, String) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     let answer = exchange(address, request.as_bytes());
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{path}: {answer:?}"));

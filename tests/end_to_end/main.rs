@@ -23,6 +23,7 @@ mod program;
 mod rights;
 mod rumqtt_clients;
 mod service;
+mod spared;
 mod uplinks;
 
 /// Notes that a test could not run here, and why; `.ci/run` counts and shows it.

@@ -81,6 +81,7 @@ pub struct Gateway {
 struct Uplink {
     forwarder: Forwarder,
     consumer: ConsumerId,
+    is_eager: bool,
 }
 
 impl Gateway {
@@ -136,6 +137,11 @@ impl Gateway {
             gateway.open_uplink(plan, &recovery, now, out);
         }
         Some(gateway)
+    }
+
+    /// How many messages were never written, because everybody had them before.
+    pub fn spared(&self) -> u64 {
+        self.journal.sizes().spared
     }
 
     /// When it has something to do by itself.
@@ -218,7 +224,9 @@ impl Gateway {
             boots,
             restored,
         );
-        self.uplink = Some(Uplink { forwarder, consumer });
+        let is_eager = plan.uplink_is_eager;
+        self.journal.set_eager(consumer, is_eager);
+        self.uplink = Some(Uplink { forwarder, consumer, is_eager });
     }
 
     fn broker_takes(&mut self, now: Moment, input: broker::Input, out: &mut Vec<Effect>) {
@@ -258,7 +266,7 @@ impl Gateway {
 
     fn uplink_takes(&mut self, now: Moment, input: bridge::Input, out: &mut Vec<Effect>) {
         let Some(uplink) = &mut self.uplink else { return };
-        let writer = Writer::uplink(uplink.consumer);
+        let (writer, committed_only) = (Writer::uplink(uplink.consumer), !uplink.is_eager);
         let mut outputs = Vec::new();
         uplink.forwarder.handle(now, input, &mut outputs);
         let mut records = Vec::new();
@@ -268,7 +276,7 @@ impl Gateway {
                 bridge::Output::Send(packet) => self.send_upstream(now, packet, out),
                 bridge::Output::Close => out.push(Effect::CloseUplink),
                 bridge::Output::Load { consumer, after, max_messages, max_bytes } => {
-                    let load = Load { consumer, after, max_messages, max_bytes, committed_only: true };
+                    let load = Load { consumer, after, max_messages, max_bytes, committed_only };
                     self.append(now, writer, &mut records);
                     self.ask_journal(now, Request::Load(load, Destination::Uplink));
                 }
@@ -343,6 +351,7 @@ impl Gateway {
             self.next_tend = now.monotonic + Duration::from_millis(500);
             events.extend(self.journal.tend(now));
         }
+        events.extend(self.journal.news());
         self.journal_is_busy_until = done;
         if !self.disk.is_off() {
             events.into_iter().for_each(|event| self.journal_says(done, event, out));

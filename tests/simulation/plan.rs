@@ -53,6 +53,8 @@ pub struct Plan {
     pub forward: Vec<(String, QoS)>,
     pub uplink_version: ProtocolVersion,
     pub uplink_window: u16,
+    /// Whether the uplink is given what is not yet on disk, and spares the disk what the cloud has in time.
+    pub uplink_is_eager: bool,
     pub limits: Limits,
     pub commit_interval: Duration,
     pub segment_bytes: u64,
@@ -118,6 +120,7 @@ impl Plan {
             forward,
             uplink_version,
             uplink_window,
+            uplink_is_eager: Random::new(seed ^ 0xEA6E).chance(400),
             limits,
             commit_interval,
             segment_bytes,

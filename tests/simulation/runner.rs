@@ -31,7 +31,8 @@ impl fmt::Display for Summary {
         let total = &self.total;
         write!(
             formatter,
-            "{} histories, {:.1} h: {} messages, {} acknowledged, {} delivered, {} repeated, {} counted as dropped; \
+            "{} histories, {:.1} h: {} messages, {} acknowledged, {} delivered, {} repeated, {} counted as dropped, \
+             {} spared the disk; \
              {} deaths, {} of them power cuts; {} distinct crash points after an acknowledgement",
             self.histories,
             total.virtual_time.as_secs_f64() / 3600.0,
@@ -40,6 +41,7 @@ impl fmt::Display for Summary {
             total.deliveries,
             total.repetitions,
             total.dropped,
+            total.spared,
             total.deaths,
             total.power_cuts,
             total.crash_points,
@@ -159,6 +161,7 @@ impl Summary {
         total.deaths += account.deaths;
         total.power_cuts += account.power_cuts;
         total.dropped += account.dropped;
+        total.spared += account.spared;
         total.crash_points += account.crash_points;
     }
 }

@@ -1,6 +1,6 @@
 //! Uplinks: what is missing, who would throw out whom, what would go round in circles.
 
-use crate::bridge::Target;
+use crate::bridge::{Forward, Target};
 use crate::config::Folder;
 use crate::config::build::host_name;
 use crate::config::report::{Place, Problem};
@@ -8,7 +8,7 @@ use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::config::tree::{Node, Table};
 use crate::config::uplinks::Names;
-use crate::mqtt::TopicFilter;
+use crate::mqtt::{QoS, TopicFilter};
 use crate::stream::{Scheme, TlsFileError, Url};
 
 use super::missing;
@@ -28,6 +28,7 @@ pub(super) fn check(root: &Table, folder: &Folder, problems: &mut Vec<Problem>) 
         check_proxy(uplink, folder, problems);
         check_rules(uplink, "forward", "it says which messages go up", problems);
         check_rules(uplink, "receive", "it says which messages come down", problems);
+        check_durability(uplink, &Names::of(uplink, &gateway), problems);
         check_circles(uplink, &Names::of(uplink, &gateway), problems);
         super::providers::check(uplink, &Names::of(uplink, &gateway), problems);
         for other in uplinks.iter().take(at) {
@@ -105,6 +106,18 @@ fn check_secret(key: &str, place: Place, text: &str, folder: &Folder) -> Option<
         secret @ Secret::File(_) => {
             secret.reveal().err().map(|error| Problem::error(key, place, error.to_string()))
         }
+    }
+}
+
+/// What travels at QoS 2 is on disk before it is sent, whatever the file says.
+fn check_durability(uplink: &Section<'_>, names: &Names<'_>, problems: &mut Vec<Problem>) {
+    let is_twice = |rule: &Forward| rule.maximum_qos == QoS::ExactlyOnce;
+    if uplink.text("durability") == Some("either") && names.forward(uplink).iter().any(is_twice) {
+        let message = "what is forwarded at QoS 2 is on disk before it is sent";
+        problems.push(
+            Problem::warning(uplink.path_of("durability"), uplink.place_of("durability"), message)
+                .help("`either` spares the disk what is forwarded at QoS 0 and 1"),
+        );
     }
 }
 

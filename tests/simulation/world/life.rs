@@ -68,7 +68,7 @@ impl World {
         self.show(if power_cut { "POWER CUT" } else { "the gateway is KILLED" });
         self.account.deaths += 1;
         self.account.power_cuts += u64::from(power_cut);
-        self.gateway = None;
+        self.account.spared += self.gateway.take().map_or(0, |gateway| gateway.spared());
         let tears = [Tear::LoseAll, Tear::KeepAll, Tear::Sectors, Tear::Pages, Tear::Prefix];
         let tear = power_cut.then(|| *self.random.pick(&tears));
         if self.truth.acknowledgements > 0 {

@@ -68,6 +68,8 @@ pub struct Account {
     pub deaths: u64,
     pub power_cuts: u64,
     pub dropped: u64,
+    /// Messages that were never written, because everybody had them before.
+    pub spared: u64,
     /// Different crashes: each at another operation of the disk or with another tear, and after something was acknowledged.
     pub crash_points: u64,
 }
@@ -173,6 +175,7 @@ impl World {
         while self.weather != Weather::Over {
             self.step();
         }
+        self.account.spared += self.gateway.as_ref().map_or(0, Gateway::spared);
         Account {
             virtual_time: self.now.since(Instant::ZERO),
             messages: self.truth.sent.len() as u64,
