@@ -113,9 +113,9 @@ class Device(Thing):
             failure("Connect")
         except dbus.exceptions.DBusException as error:
             return refuse(error)
-        answer()
         if not self.properties["Connected"]:
             self.connect()
+        answer()
 
     def connect(self):
         self.change({"Connected": yes()})

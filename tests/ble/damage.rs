@@ -211,6 +211,15 @@ fn the_fuzz_targets_hold_on_damaged_captures() {
             fuzz::fuzz_advertisement(&damage(&whole, &mut Random(seed * 977 + place as u64)));
         }
     }
+    for seed in 0..20_000_u64 {
+        let mut random = Random(seed);
+        // Some of it as objects would be: an identifier that is known, then anything.
+        let begin: &[u8] = [&[][..], &[0x02], &[0x3A], &[0x0D, 0x10, 0x04], &[0x23, 0x02]][random.below(5)];
+        let mut data = vec![random.byte(), random.byte()];
+        data.extend_from_slice(begin);
+        data.extend((0..random.below(24)).map(|_| random.byte()));
+        fuzz::fuzz_sealed(&data);
+    }
     let library = tidegate::device::Library::shipped();
     let captures: Vec<Vec<u8>> = library
         .names()

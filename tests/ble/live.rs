@@ -136,6 +136,41 @@ fn a_blocked_radio_beside_one_that_hears_is_said_once() {
     assert!(said <= 2, "said {said} times: {}", site.log());
 }
 
+/// A format that is known by its name only, of a device whose name comes with a later answer to the scan.
+#[test]
+fn a_name_that_comes_late_is_taken() {
+    let pool = "49:22:07:26:0A:01";
+    let Some(mut site) = Site::start(&format!("[sensor.pool]\nble = '{pool}'\n")) else { return };
+    site.air.tell(&json!({ "do": "plug" }));
+    let is_pool = |topic: &str, value: &Value| {
+        topic == "tidegate/g/pool/state" && value["humidity"] == 43.3 && value["battery"] == 100
+    };
+    // The temperature stands in the company's place.
+    let advertise = |site: &mut Site, number: u16, name: Option<&str>| {
+        let mut command = json!({ "do": "advertise", "mac": pool, "rssi": -60,
+                                  "manufacturer_data": { (format!("{number:04x}")): "ea100100006406" } });
+        if let Some(name) = name {
+            command["name"] = json!(name);
+        }
+        site.air.tell(&command);
+    };
+    let deadline = Instant::now() + RECOVERY;
+    while site.air.tell(&json!({ "do": "look" }))["is_scanning"] != true {
+        assert!(Instant::now() < deadline, "nobody scans");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // It is known without its name before it says it.
+    advertise(&mut site, 2000, None);
+    assert!(site.wait(Duration::from_secs(2), is_pool).is_err());
+    for number in 2001.. {
+        assert!(Instant::now() < deadline, "it is never understood: {}\n{}", site.status(), site.log());
+        advertise(&mut site, number, Some("sps"));
+        if site.wait(Duration::from_millis(500), is_pool).is_ok() {
+            return;
+        }
+    }
+}
+
 /// Two radios hear one device: it is said once, with the better signal.
 #[test]
 fn several_radios_are_one_air() {

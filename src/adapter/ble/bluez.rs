@@ -384,6 +384,14 @@ impl Round<'_> {
             return Ok(());
         }
         let is_new = matches!(event, DeviceEvent::Discovered) || !self.snapshots.contains(address);
+        if !is_new && self.snapshots.asks_for_name(address, self.clock.monotonic()) {
+            match call(self.session.get_device_info(&id)).await {
+                Ok(device) => self.snapshots.name(address, device.name),
+                // Gone again.
+                Err(Failure::Says(_)) => {}
+                Err(hangs) => return Err(hangs),
+            }
+        }
         let sight = if is_new {
             self.discover(&id, address, event).await?
         } else {

@@ -4,10 +4,17 @@
 //! Pure: told what came, says what is new. Bounded: the device that was silent longest is forgotten first.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::device::ble::{Address, Advertisement, Uuid};
+use crate::time::Instant;
+
+/// How soon a name is asked for that a device has not said; the next question comes after twice as long...
+const FIRST_QUESTION: Duration = Duration::from_secs(2);
+/// ...up to this: many devices have none.
+const LONGEST_QUESTION: Duration = Duration::from_secs(600);
 
 /// What is known of one device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +31,8 @@ pub(super) struct Snapshot {
     pub(super) is_heard: bool,
     /// When it was heard last, in events.
     pub(super) at: u64,
+    /// When its name is asked for next, and after how long it was the last time.
+    pub(super) question: Option<(Instant, Duration)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -142,6 +151,28 @@ impl Snapshots {
 
     pub(super) fn services(&mut self, address: Address, services: Vec<Uuid>) {
         self.touch(address).services = services;
+    }
+
+    /// Whether the name of a device that is heard is to be asked for: it may come with a later answer to the scan, and
+    /// no event tells.
+    pub(super) fn asks_for_name(&mut self, address: Address, now: Instant) -> bool {
+        let Some(known) = self.devices.get_mut(&address).filter(|known| known.name.is_none()) else {
+            return false;
+        };
+        let (is_due, after) = match known.question {
+            None => (false, FIRST_QUESTION),
+            Some((at, _)) if now < at => return false,
+            Some((_, after)) => (true, (after * 2).min(LONGEST_QUESTION)),
+        };
+        known.question = Some((now + after, after));
+        is_due
+    }
+
+    /// The name that a device is known to advertise by now.
+    pub(super) fn name(&mut self, address: Address, name: Option<String>) {
+        if let Some(known) = self.devices.get_mut(&address) {
+            known.name = name;
+        }
     }
 
     /// How many devices are known.
@@ -266,6 +297,21 @@ mod tests {
         let (fresh, whole) = snapshots.service(DEVICE, [(uuid, vec![0x77])].into()).unwrap();
         assert_eq!((fresh.manufacturer_data.len(), fresh.service_data.len(), fresh.rssi), (0, 1, Some(-44)));
         assert_eq!(whole.manufacturer_data.len(), 2, "formats that spread over fields see the others");
+    }
+
+    #[test]
+    fn a_name_is_asked_for_less_and_less_until_it_is_known() {
+        let mut snapshots = Snapshots::new(8);
+        let at = |seconds: u64| Instant::from_millis(seconds * 1000);
+        assert!(!snapshots.asks_for_name(DEVICE, at(0)), "nobody knows it");
+        snapshots.rssi(DEVICE, -60);
+        let asked: Vec<u64> =
+            (0..2000).filter(|second| snapshots.asks_for_name(DEVICE, at(*second))).collect();
+        assert_eq!(asked, [2, 6, 14, 30, 62, 126, 254, 510, 1022, 1622]);
+        snapshots.name(DEVICE, Some("sps".to_owned()));
+        assert!(!snapshots.asks_for_name(DEVICE, at(9999)));
+        let (fresh, _) = snapshots.manufacturer(DEVICE, map(&[(1, &[1])])).unwrap();
+        assert_eq!(fresh.name.as_deref(), Some("sps"));
     }
 
     /// The number of the statement: ten thousand random addresses per minute for ten minutes.

@@ -31,68 +31,60 @@ const LOOK: Duration = Duration::from_secs(3);
 /// This machine's radios, for connections.
 #[derive(Debug, Default)]
 pub struct Plug {
-    /// One connection to the bus for all; forgotten when it does not answer.
+    /// A connection to the bus for questions; forgotten when it does not answer.
     manager: Mutex<Option<(OwnRuntime, Manager)>>,
 }
 
-impl Plug {
-    async fn adapters(&self) -> Result<Vec<Adapter>, String> {
-        let mut known = self.manager.lock().await;
-        let (own, manager) = match known.take() {
-            Some(known) => known,
-            None => connect().await.map_err(|error| format!("no D-Bus: {error}"))?,
-        };
-        match timeout(PATIENCE, manager.adapters()).await {
-            Ok(Ok(adapters)) => {
-                *known = Some((own, manager));
-                Ok(adapters)
-            }
-            // The bus may be another one by now.
-            Ok(Err(error)) => Err(format!("bluetoothd: {error}")),
-            Err(_) => Err("bluetoothd does not answer".to_owned()),
-        }
-    }
-
-    /// The device, as a radio knows it.
-    async fn find(
-        &self,
-        address: Address,
-        radio: Option<&str>,
-    ) -> Result<Option<(String, Peripheral)>, String> {
-        for adapter in self.adapters().await? {
-            let Ok(Ok(info)) = timeout(PATIENCE, adapter.adapter_info()).await else { continue };
-            let name = info.split(' ').next().unwrap_or_default().to_owned();
-            if radio.is_some_and(|radio| radio != name) {
-                continue;
-            }
-            let known = timeout(PATIENCE, adapter.peripherals()).await;
-            let known = known.map_err(|_| "bluetoothd does not answer".to_owned())?;
-            let known = known.map_err(|error| format!("bluetoothd: {error}"))?;
-            let found = known.into_iter().find(|one| one.address().into_inner() == address.0);
-            if let Some(found) = found {
-                return Ok(Some((name, found)));
-            }
-        }
-        Ok(None)
+async fn adapters_of(manager: &Manager) -> Result<Vec<Adapter>, String> {
+    match timeout(PATIENCE, manager.adapters()).await {
+        Ok(Ok(adapters)) => Ok(adapters),
+        Ok(Err(error)) => Err(format!("bluetoothd: {error}")),
+        Err(_) => Err("bluetoothd does not answer".to_owned()),
     }
 }
 
+/// The device, as a radio knows it.
+async fn find(
+    manager: &Manager,
+    address: Address,
+    radio: Option<&str>,
+) -> Result<Option<(String, Peripheral)>, String> {
+    for adapter in adapters_of(manager).await? {
+        let Ok(Ok(info)) = timeout(PATIENCE, adapter.adapter_info()).await else { continue };
+        let name = info.split(' ').next().unwrap_or_default().to_owned();
+        if radio.is_some_and(|radio| radio != name) {
+            continue;
+        }
+        let known = timeout(PATIENCE, adapter.peripherals()).await;
+        let known = known.map_err(|_| "bluetoothd does not answer".to_owned())?;
+        let known = known.map_err(|error| format!("bluetoothd: {error}"))?;
+        let found = known.into_iter().find(|one| one.address().into_inner() == address.0);
+        if let Some(found) = found {
+            return Ok(Some((name, found)));
+        }
+    }
+    Ok(None)
+}
+
 async fn connect() -> Result<(OwnRuntime, Manager), String> {
-    let own = OwnRuntime::new().map_err(|error| error.to_string())?;
-    let manager = own.connect(Manager::new()).await.map_err(|error| error.to_string())?;
-    manager.map(|manager| (own, manager)).map_err(|error| error.to_string())
+    let own = OwnRuntime::new().map_err(|error| format!("no D-Bus: {error}"))?;
+    let manager = own.connect(Manager::new()).await.map_err(|error| format!("no D-Bus: {error}"))?;
+    manager.map(|manager| (own, manager)).map_err(|error| format!("no D-Bus: {error}"))
 }
 
 impl Central for Plug {
     type Link = PlugLink;
 
+    /// Over a connection to the bus of its own: signals get lost where one task waits for them and another stops to, as
+    /// happens when two devices are connected to at once.
     async fn connect(&self, address: Address, radio: &str) -> Result<PlugLink, Unconnected> {
-        let found = self.find(address, Some(radio)).await.map_err(Unconnected::Radio)?;
+        let (own, manager) = connect().await.map_err(Unconnected::Radio)?;
+        let found = find(&manager, address, Some(radio)).await.map_err(Unconnected::Radio)?;
         let Some((_, peripheral)) = found else {
             return Err(Unconnected::Radio(format!("{radio} does not know the device any more")));
         };
         // From here on a connection may stand, which is ended with this.
-        let mut link = PlugLink::new(peripheral);
+        let mut link = PlugLink::new(peripheral, own);
         let outcome = timeout(CONNECT, async {
             link.peripheral.connect().await?;
             link.peripheral.discover_services().await
@@ -110,7 +102,14 @@ impl Central for Plug {
     }
 
     async fn connected_on(&self, address: Address) -> Option<String> {
-        let (radio, peripheral) = self.find(address, None).await.ok()??;
+        let mut known = self.manager.lock().await;
+        let (own, manager) = match known.take() {
+            Some(known) => known,
+            None => connect().await.ok()?,
+        };
+        // The bus may be another one by now: who does not answer is forgotten.
+        let (radio, peripheral) =
+            find(&manager, address, None).await.inspect(|_| *known = Some((own, manager))).ok()??;
         let is_connected = timeout(PATIENCE, peripheral.is_connected()).await;
         matches!(is_connected, Ok(Ok(true))).then_some(radio)
     }
@@ -125,12 +124,15 @@ pub struct PlugLink {
     notifications: Option<Notifications>,
     looked_at: Instant,
     is_closed: bool,
+    /// The connection to the bus.
+    own: Option<OwnRuntime>,
 }
 
 impl PlugLink {
-    fn new(peripheral: Peripheral) -> PlugLink {
+    fn new(peripheral: Peripheral, own: OwnRuntime) -> PlugLink {
         PlugLink {
             peripheral,
+            own: Some(own),
             characteristics: BTreeMap::new(),
             notifications: None,
             looked_at: Instant::now(),
@@ -249,8 +251,12 @@ impl Drop for PlugLink {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let peripheral = self.peripheral.clone();
-            runtime.spawn(async move { timeout(PATIENCE, peripheral.disconnect()).await });
+            let (peripheral, own) = (self.peripheral.clone(), self.own.take());
+            runtime.spawn(async move {
+                // Gone already, or bluetoothd is: both end it, too.
+                let _ = timeout(PATIENCE, peripheral.disconnect()).await;
+                drop(own);
+            });
         }
     }
 }
