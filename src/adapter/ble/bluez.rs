@@ -35,6 +35,9 @@ const LOOK: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_secs(2);
 /// ...and where the bus itself is missing.
 const RETRY_BUS: Duration = Duration::from_secs(15);
+/// How long a new bluetoothd takes to find out which devices the kernel has kept connected: who asks it before that to
+/// end such a connection is not understood, and the device stays connected, unheard.
+const SETTLE: Duration = Duration::from_secs(5);
 /// Calls in a row that hang before the connection to the bus is given up.
 const HANGS: u32 = 2;
 
@@ -72,6 +75,7 @@ async fn listen_once(antenna: &Antenna, clock: &Clock, watchdogs: &mut Watchdogs
     let mut owners = owners.map_err(|error| error.to_string())?;
     let restarts = async {
         while owners.changed().await.is_ok() {
+            sleep(SETTLE).await;
             antenna.restarted();
         }
     };
