@@ -2,7 +2,7 @@
 //!
 //! Data and small questions only.
 
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use crate::mqtt::{Connect, ProtocolVersion, TopicName};
@@ -20,15 +20,15 @@ pub(super) struct Connection {
     pub(super) greeted: bool,
     /// Acknowledgements that wait for the disk; later ones wait behind them, in 3.1.1 `[MQTT-4.6.0-2]`.
     pub(super) answers_waiting: u32,
-    /// How long it may be silent: 1.5 x keep-alive.
-    pub(super) patience: Option<Duration>,
+    /// How long it may be silent: 1.5 x keep-alive, in half seconds; 0: for ever.
+    patience_half_seconds: u32,
     pub(super) last_heard: Instant,
     /// The deadline that is set for it.
     pub(super) watched_until: Option<Instant>,
     /// Bytes handed out and not yet written.
     pub(super) outbox_bytes: usize,
     /// The largest packet that the client takes `[MQTT-3.1.2-24]`.
-    pub(super) maximum_packet_size: usize,
+    maximum_packet_size: u32,
     /// How many QoS 1 and 2 publishes the client takes at once.
     pub(super) receive_maximum: u16,
     /// How many were sent on this connection and are not acknowledged `[MQTT-3.3.4-9]`.
@@ -39,8 +39,8 @@ pub(super) struct Connection {
     pub(super) wants_words: bool,
     /// Aliases that we use towards it, if it takes any.
     pub(super) outgoing_aliases: Option<Box<OutgoingAliases>>,
-    /// Topics by alias, the alias 1 at place 0.
-    aliases: Vec<Option<TopicName>>,
+    /// Topics by alias, the alias 1 at place 0, if it uses any. In a box: most use none, and thousands may be idle.
+    aliases: Option<Box<Vec<Option<TopicName>>>>,
     /// Something was not acknowledged because the journal could not keep it: from then on nothing that needs the
     /// journal is accepted, so that a repetition does not come after what followed it.
     pub(super) withheld: bool,
@@ -58,22 +58,30 @@ impl Connection {
             greeted: false,
             answers_waiting: 0,
             // [MQTT-3.1.2-22] [MQTT-3.2.2-22], in 3.1.1 [MQTT-3.1.2-24]
-            patience: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
+            patience_half_seconds: u32::from(keep_alive) * 3,
             last_heard: now,
             watched_until: None,
             outbox_bytes: 0,
-            maximum_packet_size: properties
-                .maximum_packet_size
-                .and_then(|size| usize::try_from(size.get()).ok())
-                .unwrap_or(usize::MAX),
+            maximum_packet_size: properties.maximum_packet_size.map_or(u32::MAX, NonZeroU32::get),
             receive_maximum: properties.receive_maximum.map_or(defaults.receive_maximum, NonZeroU16::get),
             sent_open: 0,
             received_open: 0,
             wants_words: properties.request_problem_information != Some(false),
             outgoing_aliases: OutgoingAliases::new(properties.topic_alias_maximum.unwrap_or(0)),
-            aliases: Vec::new(),
+            aliases: None,
             withheld: false,
         }
+    }
+
+    /// How long it may be silent.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let half_seconds = u64::from(self.patience_half_seconds);
+        (half_seconds > 0).then(|| Duration::from_millis(half_seconds * 500))
+    }
+
+    /// The largest packet that the client takes.
+    pub(super) fn maximum_packet_size(&self) -> usize {
+        usize::try_from(self.maximum_packet_size).unwrap_or(usize::MAX)
     }
 
     pub(super) fn is_v5(&self) -> bool {
@@ -99,16 +107,17 @@ impl Connection {
 
     /// The topic that an alias stands for.
     pub(super) fn topic_of(&self, alias: NonZeroU16) -> Option<&TopicName> {
-        self.aliases.get(usize::from(alias.get()) - 1)?.as_ref()
+        self.aliases.as_ref()?.get(usize::from(alias.get()) - 1)?.as_ref()
     }
 
     /// Lets an alias stand for a topic; the caller has checked its bound.
     pub(super) fn set_alias(&mut self, alias: NonZeroU16, topic: &TopicName) {
         let place = usize::from(alias.get()) - 1;
-        if self.aliases.len() <= place {
-            self.aliases.resize(place + 1, None);
+        let aliases = self.aliases.get_or_insert_default();
+        if aliases.len() <= place {
+            aliases.resize(place + 1, None);
         }
-        if let Some(entry) = self.aliases.get_mut(place) {
+        if let Some(entry) = aliases.get_mut(place) {
             *entry = Some(topic.detached());
         }
     }

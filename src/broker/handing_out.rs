@@ -208,7 +208,7 @@ impl Broker {
     ) -> Option<(PublishFrame, Naming)> {
         let link = self.sessions.get(key).connection();
         let naming = link.map_or(Naming::Topic, |link| link.naming(&message.topic));
-        let maximum = link.map_or(usize::MAX, |link| link.maximum_packet_size);
+        let maximum = link.map_or(usize::MAX, |link| link.maximum_packet_size());
         let frame = self.frame(key, message, qos, recipient, naming)?;
         if naming == Naming::Topic || frame.bytes.len() <= maximum {
             return Some((frame, naming));

@@ -220,7 +220,7 @@ impl Broker {
         let Some(connection) = self.sessions.at(key).connection_mut() else { return };
         let packet = connection.in_words(packet);
         if matches!(packet, Packet::SubAck(_) | Packet::UnsubAck(_))
-            && !fits(&packet, connection.maximum_packet_size)
+            && !fits(&packet, connection.maximum_packet_size())
         {
             return self.break_off(turn, key, ReasonCode::PacketTooLarge);
         }

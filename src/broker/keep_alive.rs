@@ -14,7 +14,7 @@ impl Broker {
     /// Begins to watch a new connection.
     pub(super) fn watch(&mut self, turn: &Turn<'_>, key: SessionKey) {
         let Some(connection) = self.sessions.at(key).connection_mut() else { return };
-        let Some(patience) = connection.patience else { return };
+        let Some(patience) = connection.patience() else { return };
         let until = turn.now.monotonic + patience;
         connection.watched_until = Some(until);
         self.timers.set(until, Timer::KeepAlive(connection.id));
@@ -26,7 +26,7 @@ impl Broker {
             unreachable!("a connection is watched until its end");
         };
         let Some(link) = self.sessions.at(key).connection_mut() else { return };
-        let Some(patience) = link.patience else { return };
+        let Some(patience) = link.patience() else { return };
         let now = turn.now.monotonic;
         // While the disk is behind, publishers are not read: their silence is ours.
         let since = if self.ledger.uncommitted_bytes() > UNCOMMITTED_BYTES { now } else { link.last_heard };

@@ -59,7 +59,7 @@ impl Session {
             return Readiness::Later;
         };
         // [MQTT-3.1.2-24]
-        if bytes > connection.maximum_packet_size {
+        if bytes > connection.maximum_packet_size() {
             return Readiness::Never(DropReason::PacketTooLarge);
         }
         let has_room = connection.outbox_bytes <= self.limits.max_outbox_bytes;

@@ -4,10 +4,12 @@
 //! it. It lives with its connection, or longer when the client asked for it; then it has a [`Backlog`] in the
 //! journal. Data only: what happens to it is decided in the other rooms.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bytestring::ByteString;
+use hashbrown::HashTable;
 use slab::Slab;
 
 use crate::durable::{ConsumerId, SubscriptionState};
@@ -120,7 +122,9 @@ pub(super) enum Attached {
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     all: Slab<Session>,
-    by_client: HashMap<ByteString, SessionKey>,
+    by_client: HashTable<SessionKey>,
+    /// Clients choose their names: a seed of our own keeps them from choosing their places.
+    client_hash: RandomState,
     by_connection: NumberMap<ConnectionId, Attached>,
     by_consumer: NumberMap<ConsumerId, SessionKey>,
 }
@@ -136,13 +140,15 @@ impl Sessions {
     }
 
     pub(super) fn insert(&mut self, session: Session) -> SessionKey {
-        let client_id = session.client_id.clone();
+        assert!(self.by_client(&session.client_id).is_none(), "a client has one session");
+        let hash = self.client_hash.hash_one(&*session.client_id);
         let consumer = session.consumer();
         let Ok(number) = u32::try_from(self.all.insert(session)) else {
             unreachable!("sessions are bounded");
         };
         let key = SessionKey(number);
-        assert!(self.by_client.insert(client_id, key).is_none(), "a client has one session");
+        let Sessions { all, by_client, client_hash, .. } = self;
+        by_client.insert_unique(hash, key, |key| hash_of(client_hash, all, *key));
         if let Some(consumer) = consumer {
             self.by_consumer.insert(consumer, key);
         }
@@ -153,7 +159,10 @@ impl Sessions {
         let Some(session) = self.all.try_remove(key.index()) else {
             unreachable!("a session ends once");
         };
-        self.by_client.remove(&session.client_id);
+        let hash = self.client_hash.hash_one(&*session.client_id);
+        if let Ok(entry) = self.by_client.find_entry(hash, |entry| *entry == key) {
+            entry.remove();
+        }
         if let Some(consumer) = session.consumer() {
             self.by_consumer.remove(&consumer);
         }
@@ -177,7 +186,9 @@ impl Sessions {
     }
 
     pub(super) fn by_client(&self, client_id: &str) -> Option<SessionKey> {
-        self.by_client.get(client_id).copied()
+        let hash = self.client_hash.hash_one(client_id);
+        let is_theirs = |key: &SessionKey| self.get(*key).client_id == client_id;
+        self.by_client.find(hash, is_theirs).copied()
     }
 
     pub(super) fn by_consumer(&self, consumer: ConsumerId) -> Option<SessionKey> {
@@ -209,4 +220,8 @@ impl SessionKey {
     fn index(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
+}
+
+fn hash_of(client_hash: &RandomState, all: &Slab<Session>, key: SessionKey) -> u64 {
+    all.get(key.index()).map_or(0, |session| client_hash.hash_one(&*session.client_id))
 }

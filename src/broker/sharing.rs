@@ -262,7 +262,7 @@ impl Broker {
                 continue;
             }
             let Some(frame) = self.shared_frame(session, &member, held, qos, expiry) else { continue };
-            if session.connection().is_some_and(|link| frame.bytes.len() <= link.maximum_packet_size) {
+            if session.connection().is_some_and(|link| frame.bytes.len() <= link.maximum_packet_size()) {
                 return Choice::Member { place, member, qos, frame };
             }
         }

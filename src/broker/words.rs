@@ -53,7 +53,7 @@ impl Connection {
             Packet::Disconnect(Box::new(Disconnect { reason_string, ..Disconnect::new(reason) }))
         };
         let in_words = packet(words(reason).filter(|_| self.wants_words));
-        if fits(&in_words, self.maximum_packet_size) { in_words } else { packet(None) }
+        if fits(&in_words, self.maximum_packet_size()) { in_words } else { packet(None) }
     }
 
     /// Adds words to an answer that says no `[MQTT-3.1.2-29]` `[MQTT-3.4.2-2]` `[MQTT-3.5.2-2]` `[MQTT-3.7.2-2]`
@@ -71,7 +71,7 @@ impl Connection {
             reason_string: Some(reason_string),
             ..AcknowledgementProperties::default()
         }));
-        if !fits(&packet, self.maximum_packet_size) {
+        if !fits(&packet, self.maximum_packet_size()) {
             *properties_of(&mut packet) = None;
         }
         packet

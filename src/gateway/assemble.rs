@@ -183,7 +183,8 @@ async fn lay_foundation(config: &Config, system_clock: &SystemClock) -> Result<F
         clock: Arc::clone(&clock),
         observer: Box::new(BrokerObserver::start(Arc::clone(&counters))),
         runtime: thread.handle().clone(),
-    });
+    })
+    .map_err(StartError::Threads)?;
     let tasks = Tasks(vec![owner_task]);
     // Once it has answered, the journal has been told of new uplinks, before any of them appends.
     owner.entrance().ping().await?;

@@ -13,7 +13,6 @@ use crate::limits::Limits;
 /// The connections of one listener, and of all.
 #[derive(Debug, Clone)]
 pub(super) struct Admissions {
-    together: Arc<AtomicUsize>,
     max_together: usize,
     here: Arc<Here>,
 }
@@ -22,6 +21,8 @@ pub(super) struct Admissions {
 #[derive(Debug, Default)]
 struct Here {
     count: AtomicUsize,
+    /// Of all listeners.
+    together: Arc<AtomicUsize>,
     /// Unix sockets have no address.
     by_network: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -29,7 +30,6 @@ struct Here {
 /// A place among the connections; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Admission {
-    together: Arc<AtomicUsize>,
     here: Arc<Here>,
     network: Option<IpAddr>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Admission {
 impl Admissions {
     /// Of a new listener; `together` counts the connections of all.
     pub(super) fn new(together: Arc<AtomicUsize>, max_together: usize) -> Admissions {
-        Admissions { together, max_together, here: Arc::default() }
+        Admissions { max_together, here: Arc::new(Here { together, ..Here::default() }) }
     }
 
     /// Gives a new connection a place.
@@ -51,10 +51,9 @@ impl Admissions {
             }
             *count += 1;
         }
-        let together = self.together.fetch_add(1, Ordering::Relaxed);
+        let together = self.here.together.fetch_add(1, Ordering::Relaxed);
         let here = self.here.count.fetch_add(1, Ordering::Relaxed);
-        let admission =
-            Admission { together: Arc::clone(&self.together), here: Arc::clone(&self.here), network };
+        let admission = Admission { here: Arc::clone(&self.here), network };
         let fits = together < self.max_together && here < limits.max_connections;
         if fits { Ok(admission) } else { Err(Refusal::TooManyConnections) }
     }
@@ -62,7 +61,7 @@ impl Admissions {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.together.fetch_sub(1, Ordering::Relaxed);
+        self.here.together.fetch_sub(1, Ordering::Relaxed);
         self.here.count.fetch_sub(1, Ordering::Relaxed);
         let Some(network) = self.network else { return };
         let mut by_network = self.here.by_network.lock().unwrap_or_else(PoisonError::into_inner);

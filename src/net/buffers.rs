@@ -5,9 +5,8 @@
 
 use std::cell::RefCell;
 
-use bytes::BytesMut;
-
 use super::outbox::Outgoing;
+use super::writer::Unsent;
 use crate::limits::READ_BUFFER_BYTES;
 
 /// Write buffers kept by a thread.
@@ -22,7 +21,7 @@ const SPARE_ROOM: usize = 8 * 1024;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER_BYTES]);
-    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Box<Unsent>>> = const { RefCell::new(Vec::new()) };
     static ROOMS: RefCell<Rooms> = const { RefCell::new(Rooms { spare: Vec::new(), together: 0 }) };
 }
 
@@ -38,22 +37,21 @@ pub(super) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
 }
 
 /// An empty buffer for writing.
-pub(super) fn borrow() -> BytesMut {
+pub(super) fn borrow() -> Box<Unsent> {
     let spare = SPARE.with_borrow_mut(Vec::pop);
-    spare.unwrap_or_else(|| BytesMut::with_capacity(WRITE_BUFFER_BYTES))
+    spare.unwrap_or_else(|| Box::new(Unsent::with_room(WRITE_BUFFER_BYTES)))
 }
 
-/// Takes a buffer back.
-pub(super) fn give_back(mut buffer: BytesMut) {
-    buffer.clear();
+/// Takes an empty buffer back.
+pub(super) fn give_back(mut unsent: Box<Unsent>) {
     // What was advanced past is won back when nobody else holds a part of it.
-    let whole = buffer.try_reclaim(WRITE_BUFFER_BYTES);
-    if !whole || buffer.capacity() > 4 * WRITE_BUFFER_BYTES {
+    let whole = unsent.tail.try_reclaim(WRITE_BUFFER_BYTES);
+    if !whole || unsent.tail.capacity() > 4 * WRITE_BUFFER_BYTES {
         return;
     }
     SPARE.with_borrow_mut(|spare| {
         if spare.len() < SPARE_BUFFERS {
-            spare.push(buffer);
+            spare.push(unsent);
         }
     });
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytestring::ByteString;
 
@@ -52,13 +52,6 @@ pub(super) struct Entry {
     /// Its user; `None`: anonymous.
     pub(super) user: Option<ByteString>,
     login: Login,
-}
-
-/// Remembers that a connection is in, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Stay {
-    door: Weak<Door>,
-    connection: ConnectionId,
 }
 
 impl Door {
@@ -107,17 +100,23 @@ impl Door {
         }
     }
 
-    /// Remembers that a client is in. Called when the broker has been told of it, so that it can be shown out.
+    /// Remembers that a client is in, until it leaves. Called when the broker has been told of it, so that it can be
+    /// shown out.
     ///
     /// # Errors
     /// It must leave at once, because of this: the admittance has changed while it came in.
-    pub(super) fn stay(self: &Arc<Door>, connection: ConnectionId, entry: Entry) -> Result<Stay, ReasonCode> {
+    pub(super) fn stay(&self, connection: ConnectionId, entry: Entry) -> Result<(), ReasonCode> {
         let mut state = self.state();
         if let Some(reason) = state.admittance.refuses(&entry.login) {
             return Err(reason);
         }
         state.inside.insert(connection, entry.login);
-        Ok(Stay { door: Arc::downgrade(self), connection })
+        Ok(())
+    }
+
+    /// Forgets a client.
+    pub(super) fn leave(&self, connection: ConnectionId) {
+        self.state().inside.remove(&connection);
     }
 
     /// Lets others in from now on; those who are in and would not be let in any more, and what they are told.
@@ -150,14 +149,6 @@ impl Admittance {
                     None => Some(ReasonCode::NotAuthorized),
                 }
             }
-        }
-    }
-}
-
-impl Drop for Stay {
-    fn drop(&mut self) {
-        if let Some(door) = self.door.upgrade() {
-            door.state().inside.remove(&self.connection);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::buffers;
@@ -34,8 +35,8 @@ impl Hasher for OwnNumbers {
 #[derive(Debug)]
 struct Link {
     outbox: Arc<Outbox>,
-    /// Not handed over yet, in this round.
-    staged: Vec<Outgoing>,
+    /// Its place among what is staged, if anything is.
+    place: Option<NonZeroU32>,
 }
 
 impl Drop for Link {
@@ -48,9 +49,9 @@ impl Drop for Link {
 #[derive(Debug, Default)]
 pub(super) struct Links {
     by_id: HashMap<ConnectionId, Link, BuildHasherDefault<OwnNumbers>>,
-    /// Those with something staged.
-    touched: Vec<ConnectionId>,
-    staged: usize,
+    /// What is not handed over yet, in this round; place 1 is the first.
+    staged: Vec<(ConnectionId, Vec<Outgoing>)>,
+    staged_together: usize,
 }
 
 impl Links {
@@ -59,7 +60,7 @@ impl Links {
     }
 
     pub(super) fn open(&mut self, connection: ConnectionId, outbox: Arc<Outbox>) {
-        self.by_id.insert(connection, Link { outbox, staged: Vec::new() });
+        self.by_id.insert(connection, Link { outbox, place: None });
     }
 
     pub(super) fn remove(&mut self, connection: ConnectionId) {
@@ -71,13 +72,17 @@ impl Links {
         let Some(link) = self.by_id.get_mut(&connection) else {
             return;
         };
-        if link.staged.is_empty() {
-            self.touched.push(connection);
-            link.staged = buffers::borrow_room();
+        let place = *link.place.get_or_insert_with(|| {
+            self.staged.push((connection, buffers::borrow_room()));
+            let count = u32::try_from(self.staged.len()).unwrap_or(u32::MAX);
+            NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)
+        });
+        let index = usize::try_from(place.get() - 1).unwrap_or(usize::MAX);
+        if let Some((_, staged)) = self.staged.get_mut(index) {
+            staged.push(outgoing);
+            self.staged_together += 1;
         }
-        link.staged.push(outgoing);
-        self.staged += 1;
-        if self.staged >= HAND_OVER_AT {
+        if self.staged_together >= HAND_OVER_AT {
             self.hand_over();
         }
     }
@@ -92,11 +97,12 @@ impl Links {
 
     /// Gives each connection what is staged for it.
     pub(super) fn hand_over(&mut self) {
-        for connection in self.touched.drain(..) {
+        for (connection, staged) in self.staged.drain(..) {
             if let Some(link) = self.by_id.get_mut(&connection) {
-                link.outbox.hand_over(std::mem::take(&mut link.staged));
+                link.place = None;
+                link.outbox.hand_over(staged);
             }
         }
-        self.staged = 0;
+        self.staged_together = 0;
     }
 }

@@ -11,10 +11,12 @@ use tokio::task::JoinHandle;
 
 use super::admission::{Admission, Admissions};
 use super::connect_rate::ConnectRate;
-use super::connection::{self, Shared};
+use super::connection::Shared;
 use super::endpoint::{Bound, Endpoint, ListenAddress};
 use super::gate::{Caller, Layers, name_of};
 use super::inbox::{Batch, Inbox};
+use super::introduction;
+use super::switchboard::Switchboard;
 use super::{Admittance, Counters, Door, Refusal, Stopped};
 use crate::broker::{ConnectionId, Input};
 use crate::limits::Limits;
@@ -72,6 +74,7 @@ impl Drop for Listener {
 #[derive(Debug, Clone)]
 pub struct Reception {
     inbox: Inbox,
+    switchboard: Arc<Switchboard>,
     counters: Arc<Counters>,
     next_connection: Arc<AtomicU64>,
     connections: Arc<AtomicUsize>,
@@ -82,15 +85,18 @@ pub struct Reception {
 }
 
 impl Reception {
-    pub(super) fn new(inbox: Inbox, max_connections: usize, runtime: Handle) -> Reception {
-        Reception {
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub(super) fn new(inbox: Inbox, max_connections: usize, runtime: Handle) -> io::Result<Reception> {
+        Ok(Reception {
             inbox,
+            switchboard: Arc::new(Switchboard::start(&runtime)?),
             counters: Arc::default(),
             next_connection: Arc::default(),
             connections: Arc::default(),
             max_connections,
             runtime,
-        }
+        })
     }
 
     /// Lets others in by a door from now on, and shows out who would not be let in any more; how many these are.
@@ -170,9 +176,10 @@ async fn accept_all(endpoint: Endpoint, reception: Reception, settings: Listener
     let ListenerSettings { layers, door, limits, .. } = settings;
     let admissions = Admissions::new(Arc::clone(&reception.connections), reception.max_connections);
     let inbox = reception.inbox.clone();
+    let switchboard = Arc::clone(&reception.switchboard);
     let connects = ConnectRate::new(limits.max_connects_per_second, std::time::Instant::now());
     let counters = Arc::clone(&reception.counters);
-    let shared = Arc::new(Shared { inbox, door, limits, connects, counters });
+    let shared = Arc::new(Shared { inbox, switchboard, door, limits, connects, counters });
     let _renewal = layers.tls.clone().map(|certificates| Renewal(tokio::spawn(certificates.keep_renewed())));
     let entry = Arc::new(Entry { layers, shared });
     loop {
@@ -203,7 +210,7 @@ async fn accept_all(endpoint: Endpoint, reception: Reception, settings: Listener
         let id = ConnectionId(reception.next_connection.fetch_add(1, Ordering::Relaxed));
         if entry.layers.are_none() {
             let caller = Caller { stream: Stream::Plain(socket), address, user: None };
-            tokio::spawn(connection::serve(id, caller, Arc::clone(&entry.shared), admission));
+            tokio::spawn(introduction::serve(id, caller, Arc::clone(&entry.shared), admission));
         } else {
             tokio::spawn(let_in(id, socket, address, Arc::clone(&entry), admission));
         }
@@ -220,7 +227,7 @@ async fn let_in(
 ) {
     // Boxed: handshakes need room that a connection does not need later.
     match Box::pin(entry.layers.pass(socket, address)).await {
-        Ok(caller) => connection::serve(id, caller, Arc::clone(&entry.shared), admission).await,
+        Ok(caller) => introduction::serve(id, caller, Arc::clone(&entry.shared), admission).await,
         Err(reason) => {
             entry.note(Refusal::Handshake, address);
             tracing::debug!("turned away from {}: {reason}", name_of(address));

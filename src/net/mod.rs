@@ -1,9 +1,9 @@
 //! The broker's driver: sockets on one side, [`crate::broker::Broker`] on the other.
 //!
 //! ```text
-//! listener ─ accepts ─▶ gate: TLS, WebSocket, where they are wanted
-//!                            │
-//!                     connection task ─ Batch ─▶ Inbox (bounded) ─▶ owner task ─▶ Broker::handle
+//! listener ─ accepts ─▶ gate: TLS, WebSocket, where they are wanted ─▶ introduction: CONNECT, the door
+//!                            ┌─────────────────────────────────────────────────┘
+//!    switchboard (plain) or a task each ─ Batch ─▶ Inbox (bounded) ─▶ owner task ─▶ Broker::handle
 //!                            ▲                                          │
 //!                            └────────── Outbox, one hand-over ◀────────┤
 //! adapters, uplinks ─ Source ─▶ a way of their own (bounded) ──────────▶│──▶ journal thread
@@ -27,6 +27,7 @@ mod endpoint;
 mod gate;
 mod inbox;
 mod inherited;
+mod introduction;
 mod journal_link;
 mod links;
 mod listener;
@@ -34,10 +35,12 @@ mod outbox;
 mod owner;
 mod pace;
 mod reader;
+mod switchboard;
 #[cfg(test)]
 mod tests;
 mod thread;
 mod timer;
+mod wire;
 mod writer;
 
 use std::sync::Arc;

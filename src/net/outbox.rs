@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::buffers;
+use super::switchboard::Bell;
 use crate::broker::{CloseReason, PublishFrame};
 use crate::mqtt::{Packet, PacketIdentifier};
 
@@ -32,7 +33,33 @@ struct Slot {
     waiting: Vec<Outgoing>,
     /// The broker stopped: nothing will come any more.
     abandoned: bool,
-    waker: Option<Waker>,
+    ring: Ring,
+}
+
+/// How the connection learns that something waits.
+#[derive(Debug, Default)]
+enum Ring {
+    /// It looks for itself, first.
+    #[default]
+    Never,
+    /// The task that it runs in is woken, once.
+    Once(Waker),
+    /// It has a seat at the switchboard.
+    Each(Bell),
+}
+
+impl Ring {
+    fn ring(&mut self) {
+        match self {
+            Ring::Never => {}
+            Ring::Each(bell) => bell.ring(),
+            Ring::Once(_) => {
+                if let Ring::Once(waker) = std::mem::take(self) {
+                    waker.wake();
+                }
+            }
+        }
+    }
 }
 
 impl Outbox {
@@ -44,22 +71,21 @@ impl Outbox {
         } else {
             slot.waiting.append(&mut batch);
         }
-        let waker = slot.waker.take();
+        slot.ring.ring();
         drop(slot);
         buffers::give_back_room(batch);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
     }
 
     /// Nothing will be handed over any more.
     pub(super) fn abandon(&self) {
         let mut slot = self.slot();
         slot.abandoned = true;
-        if let Some(waker) = slot.waker.take() {
-            drop(slot);
-            waker.wake();
-        }
+        slot.ring.ring();
+    }
+
+    /// The connection has a seat at the switchboard from now on, and looks once after this by itself.
+    pub(super) fn ring_with(&self, bell: Bell) {
+        self.slot().ring = Ring::Each(bell);
     }
 
     /// Takes everything that waits; emptied, it is to be given back to [`buffers`]. `None`: the broker has stopped.
@@ -71,9 +97,10 @@ impl Outbox {
         if slot.abandoned {
             return Poll::Ready(None);
         }
-        match &slot.waker {
-            Some(waker) if waker.will_wake(context.waker()) => {}
-            _ => slot.waker = Some(context.waker().clone()),
+        match &slot.ring {
+            Ring::Each(_) => {}
+            Ring::Once(waker) if waker.will_wake(context.waker()) => {}
+            Ring::Never | Ring::Once(_) => slot.ring = Ring::Once(context.waker().clone()),
         }
         Poll::Pending
     }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -97,12 +98,15 @@ struct Waiting {
 }
 
 /// Starts the owner. Its task ends after [`Entrance::stop`], when the journal has ended, or when it is aborted.
-pub fn start(parts: OwnerParts) -> (OwnerHandle, AbortHandle) {
+///
+/// # Errors
+/// When the system has no descriptors left.
+pub fn start(parts: OwnerParts) -> io::Result<(OwnerHandle, AbortHandle)> {
     let (inbox, connections) = Inbox::new(INBOX_BATCHES);
     let (entrance, inside) = Entrance::new(INBOX_BATCHES);
     let spare_inputs = inbox.spare().clone();
     let OwnerParts { broker, outputs, journal, clock, observer, runtime } = parts;
-    let reception = Reception::new(inbox, broker.max_connections(), runtime.clone());
+    let reception = Reception::new(inbox, broker.max_connections(), runtime.clone())?;
     let handle = OwnerHandle { entrance, reception };
     let waiting = Waiting {
         connections,
@@ -128,7 +132,7 @@ pub fn start(parts: OwnerParts) -> (OwnerHandle, AbortHandle) {
         stopping: None,
     };
     let task = runtime.spawn(owner.run(handle.clone())).abort_handle();
-    (handle, task)
+    Ok((handle, task))
 }
 
 impl Owner {

@@ -1,15 +1,13 @@
 //! From a socket's bytes to packets, whatever way they are split. Never judges a packet.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, ReadBuf};
 
 use super::buffers;
+use super::wire::Line;
 use crate::mqtt::{DecodeError, Decoder, Packet, ProtocolVersion};
-use crate::stream::Stream;
 
 /// A rest of at most this many bytes is copied to the front of what is read next, in exact size.
 const SMALL_REST_BYTES: usize = 4096;
@@ -39,15 +37,15 @@ impl Reader {
     /// Reads once, when there is something; how many bytes that was, 0 at the end of the stream.
     pub(super) fn poll_read(
         &mut self,
-        stream: &mut Stream,
+        line: &mut Line,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        poll_into_scratch(stream, context, |bytes| self.append(bytes))
+        poll_into_scratch(line, context, |bytes| self.append(bytes))
     }
 
     /// Reads once and throws away what came.
-    pub(super) fn poll_discard(stream: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        poll_into_scratch(stream, context, |_| ())
+    pub(super) fn poll_discard(line: &mut Line, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        poll_into_scratch(line, context, |_| ())
     }
 
     /// The next whole packet.
@@ -72,17 +70,14 @@ impl Reader {
     }
 }
 
-/// `poll_read` and not `try_read`: it knows that a read which did not fill the buffer has emptied the socket, and
-/// saves the second read that would only say so.
 fn poll_into_scratch(
-    stream: &mut Stream,
+    line: &mut Line,
     context: &mut Context<'_>,
     take: impl FnOnce(&[u8]),
 ) -> Poll<io::Result<usize>> {
     buffers::with_scratch(|scratch| {
-        let mut buffer = ReadBuf::new(scratch);
-        ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
-        take(buffer.filled());
-        Poll::Ready(Ok(buffer.filled().len()))
+        let count = ready!(line.poll_read(context, scratch))?;
+        take(scratch.get(..count).unwrap_or_default());
+        Poll::Ready(Ok(count))
     })
 }

@@ -9,9 +9,9 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::buffers;
+use super::wire::Line;
 use crate::broker::PublishFrame;
 use crate::mqtt::{self, EncodeError, Packet, PacketIdentifier, ProtocolVersion};
-use crate::stream::Stream;
 
 /// From this size on a PUBLISH is not copied.
 const SHARED_FRAME_BYTES: usize = 8 * 1024;
@@ -23,31 +23,38 @@ const DUP_FLAG: u8 = 0b1000;
 /// The bytes of a connection that are not in its socket yet.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
-    /// Go before `tail`.
-    pieces: VecDeque<Bytes>,
-    tail: Option<BytesMut>,
-    waiting_bytes: usize,
+    /// Borrowed for as long as something waits.
+    unsent: Option<Box<Unsent>>,
     /// Whether TLS or WebSocket hold something that the socket has not taken.
     unflushed: bool,
 }
 
+/// Bytes in the order in which they go.
+#[derive(Debug, Default)]
+pub(super) struct Unsent {
+    /// Go before `tail`.
+    pieces: VecDeque<Bytes>,
+    pub(super) tail: BytesMut,
+    waiting_bytes: usize,
+}
+
 impl Writer {
     /// How many bytes are not written yet.
-    pub(super) const fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.unsent.as_ref().map_or(0, |unsent| unsent.waiting_bytes)
     }
 
     /// Whether anything is not in the socket yet.
-    pub(super) const fn is_waiting(&self) -> bool {
-        self.waiting_bytes > 0 || self.unflushed
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting_bytes() > 0 || self.unflushed
     }
 
     /// Puts a packet behind what waits.
     pub(super) fn put(&mut self, packet: &Packet, version: ProtocolVersion) -> Result<(), EncodeError> {
-        let tail = self.tail.get_or_insert_with(buffers::borrow);
-        let before = tail.len();
-        mqtt::encode(version, packet, tail)?;
-        self.waiting_bytes += tail.len() - before;
+        let unsent = self.unsent.get_or_insert_with(buffers::borrow);
+        let before = unsent.tail.len();
+        mqtt::encode(version, packet, &mut unsent.tail)?;
+        unsent.waiting_bytes += unsent.tail.len() - before;
         Ok(())
     }
 
@@ -58,7 +65,7 @@ impl Writer {
         let copied = if bytes.len() < SHARED_FRAME_BYTES { bytes.len() } else { identifier_end };
         let copied = copied.min(bytes.len());
 
-        let tail = self.tail.get_or_insert_with(buffers::borrow);
+        let Unsent { pieces, tail, waiting_bytes } = &mut **self.unsent.get_or_insert_with(buffers::borrow);
         let start = tail.len();
         tail.extend_from_slice(bytes.get(..copied).unwrap_or_default());
         let copy = tail.get_mut(start..).unwrap_or_default();
@@ -71,17 +78,41 @@ impl Writer {
             place.copy_from_slice(&id.get().to_be_bytes());
         }
         if copied < bytes.len() {
-            self.pieces.push_back(tail.split().freeze());
-            self.pieces.push_back(bytes.slice(copied..));
+            pieces.push_back(tail.split().freeze());
+            pieces.push_back(bytes.slice(copied..));
         }
-        self.waiting_bytes += bytes.len();
+        *waiting_bytes += bytes.len();
     }
 
     /// Writes as much as the socket takes now; how many bytes that was.
-    pub(super) fn write(&mut self, stream: &mut Stream) -> io::Result<usize> {
+    pub(super) fn write(&mut self, line: &mut Line) -> io::Result<usize> {
+        let mut total = 0;
+        if let Some(unsent) = &mut self.unsent {
+            total = unsent.write(line)?;
+        }
+        if self.waiting_bytes() == 0
+            && let Some(unsent) = self.unsent.take()
+        {
+            buffers::give_back(unsent);
+        }
+        self.unflushed = match line.try_flush() {
+            Ok(()) => false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
+            Err(error) => return Err(error),
+        };
+        Ok(total)
+    }
+}
+
+impl Unsent {
+    pub(super) fn with_room(bytes: usize) -> Unsent {
+        Unsent { tail: BytesMut::with_capacity(bytes), ..Unsent::default() }
+    }
+
+    fn write(&mut self, line: &mut Line) -> io::Result<usize> {
         let mut total = 0;
         while self.waiting_bytes > 0 {
-            match self.write_once(stream) {
+            match self.write_once(line) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     self.advance(count);
@@ -91,32 +122,21 @@ impl Writer {
                 Err(error) => return Err(error),
             }
         }
-        if self.waiting_bytes == 0
-            && let Some(tail) = self.tail.take()
-        {
-            buffers::give_back(tail);
-        }
-        self.unflushed = match stream.try_flush() {
-            Ok(()) => false,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
-            Err(error) => return Err(error),
-        };
         Ok(total)
     }
 
-    fn write_once(&self, stream: &mut Stream) -> io::Result<usize> {
-        let tail = self.tail.as_deref().unwrap_or_default();
+    fn write_once(&self, line: &mut Line) -> io::Result<usize> {
         if self.pieces.is_empty() {
-            return stream.try_write(tail);
+            return line.try_write(&self.tail);
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let pieces = self.pieces.iter().map(|piece| &piece[..]).chain([tail]);
+        let pieces = self.pieces.iter().map(|piece| &piece[..]).chain([&self.tail[..]]);
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(pieces) {
             *slice = IoSlice::new(piece);
             count += 1;
         }
-        stream.try_write_vectored(slices.get(..count).unwrap_or_default())
+        line.try_write_vectored(slices.get(..count).unwrap_or_default())
     }
 
     fn advance(&mut self, mut count: usize) {
@@ -129,8 +149,6 @@ impl Writer {
             count -= piece.len();
             self.pieces.pop_front();
         }
-        if let Some(tail) = &mut self.tail {
-            tail.advance(count);
-        }
+        self.tail.advance(count);
     }
 }

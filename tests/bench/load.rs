@@ -132,29 +132,31 @@ fn publish(
     published: &AtomicU64,
     behind: impl Fn() -> u64,
 ) {
+    if let Some(rate) = case.offered_per_second {
+        return offer(
+            socket,
+            &packet(&topic(case, number), case.qos),
+            messages,
+            rate / case.publishers,
+            published,
+        );
+    }
     let start = Instant::now();
     let one = packet(&topic(case, number), case.qos);
     let (mut sent, mut acknowledged) = (0, 0);
     let mut answers = Answers::default();
-    let batch_of_one = case.offered_per_second.map(|rate| rate / case.publishers);
     while acknowledged < messages {
         if sent < messages && sent - acknowledged <= BATCH {
             while behind() > AHEAD.max(BATCH * case.publishers * case.subscribers * 2) {
                 assert!(start.elapsed() < PATIENCE, "{}: what was published does not arrive", case.name);
                 thread::yield_now();
             }
-            if let Some(rate) = batch_of_one {
-                let due = start + Duration::from_secs(1) * (sent as u32) / (rate as u32);
-                thread::sleep(due.saturating_duration_since(Instant::now()));
-            }
-            let most = if batch_of_one.is_some() { 1 } else { BATCH };
-            let many = most.min(messages - sent);
+            let many = BATCH.min(messages - sent);
             let mut batch = one.repeat(many as usize);
             if case.qos > 0 {
                 for index in 0..many {
-                    let identifier = ((sent + index) % 60_000 + 1) as u16;
                     let at = index as usize * one.len() + 9;
-                    batch[at..at + 2].copy_from_slice(&identifier.to_be_bytes());
+                    batch[at..at + 2].copy_from_slice(&identifier(sent + index));
                 }
             }
             published.fetch_add(many, Ordering::Relaxed);
@@ -163,10 +165,37 @@ fn publish(
         }
         if case.qos == 0 {
             acknowledged = sent;
-        } else if batch_of_one.is_some() || sent - acknowledged > BATCH || sent == messages {
+        } else if sent - acknowledged > BATCH || sent == messages {
             acknowledged += answers.read(socket);
         }
     }
+}
+
+/// Publishes at QoS 1, one at a time at its time, as sensors do: whatever has been answered until then.
+fn offer(socket: &mut TcpStream, one: &[u8], messages: u64, rate: u64, published: &AtomicU64) {
+    let mut reader = socket.try_clone().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut answers = Answers::default();
+            let mut acknowledged = 0;
+            while acknowledged < messages {
+                acknowledged += answers.read(&mut reader);
+            }
+        });
+        let start = Instant::now();
+        let mut packet = one.to_vec();
+        for index in 0..messages {
+            let due = start + Duration::from_secs(1) * (index as u32) / (rate as u32);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            packet[9..11].copy_from_slice(&identifier(index));
+            published.fetch_add(1, Ordering::Relaxed);
+            socket.write_all(&packet).unwrap();
+        }
+    });
+}
+
+fn identifier(index: u64) -> [u8; 2] {
+    ((index % 60_000 + 1) as u16).to_be_bytes()
 }
 
 /// What a publisher is answered: PUBACK; or PUBREC, to which it says PUBREL, and PUBCOMP. Four bytes each.
