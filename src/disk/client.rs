@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::counters::Counters;
+use super::thread::CommitHere;
 use crate::durable::{ConsumerId, DropReason, JournalHealth, Record, Sequence, Ticket, Urgency};
 use crate::journal::{Load, Loaded, Status, Writer};
 
@@ -49,9 +50,12 @@ pub enum Reply {
     Health(JournalHealth),
 }
 
+/// What is appended in one request.
+pub(super) type Records = Vec<(Ticket, Urgency, Record)>;
+
 pub(super) enum Request {
     Register { writer: Writer, mailbox: Arc<Mailbox>, is_eager: bool },
-    Append { writer: Writer, records: Vec<(Ticket, Urgency, Record)> },
+    Append { writer: Writer, records: Records },
     Load { writer: Writer, load: Load },
     Status { answer: oneshot::Sender<Status> },
     Shutdown { answer: oneshot::Sender<()> },
@@ -61,12 +65,17 @@ pub(super) enum Request {
 #[derive(Clone)]
 pub struct JournalHandle {
     requests: mpsc::Sender<Request>,
+    desk: Arc<dyn CommitHere>,
     counters: Arc<Counters>,
 }
 
 impl JournalHandle {
-    pub(super) fn new(requests: mpsc::Sender<Request>, counters: Arc<Counters>) -> JournalHandle {
-        JournalHandle { requests, counters }
+    pub(super) fn new(
+        requests: mpsc::Sender<Request>,
+        desk: Arc<dyn CommitHere>,
+        counters: Arc<Counters>,
+    ) -> JournalHandle {
+        JournalHandle { requests, desk, counters }
     }
 
     /// Becomes a client: the broker as [`Writer::BROKER`], an uplink as [`Writer::uplink`]. One client per writer;
@@ -82,7 +91,8 @@ impl JournalHandle {
         let mailbox = Arc::new(Mailbox::default());
         let request = Request::Register { writer, mailbox: Arc::clone(&mailbox), is_eager };
         self.requests.send(request).await.map_err(|_| JournalStopped)?;
-        Ok(JournalClient { requests: self.requests.clone(), writer, mailbox })
+        let (requests, desk) = (self.requests.clone(), Arc::clone(&self.desk));
+        Ok(JournalClient { requests, desk, writer, mailbox })
     }
 
     /// As [`JournalHandle::client`], for an uplink of several queues: what concerns any of them is said to the one
@@ -136,6 +146,7 @@ impl JournalHandle {
 /// One writer's end: the broker's or an uplink's.
 pub struct JournalClient {
     requests: mpsc::Sender<Request>,
+    desk: Arc<dyn CommitHere>,
     writer: Writer,
     mailbox: Arc<Mailbox>,
 }
@@ -167,6 +178,20 @@ impl JournalClient {
             Request::Append { records, .. } => records,
             _ => Vec::new(),
         })
+    }
+
+    /// Appends records and commits them on this thread, if the journal's has nothing to do and the disk is quick.
+    /// The answer comes as always, and is there already.
+    ///
+    /// # Errors
+    /// The records, when they are better handed over.
+    pub fn commit_here(
+        &self,
+        records: Vec<(Ticket, Urgency, Record)>,
+    ) -> Result<(), Vec<(Ticket, Urgency, Record)>> {
+        // Whatever was asked for before is done first.
+        let all_served = || self.requests.capacity() == self.requests.max_capacity();
+        self.desk.commit_here(self.writer, records, &all_served)
     }
 
     /// Asks for deliveries as [`JournalClient::load`] does, if there is room now: whether it was asked.

@@ -1,4 +1,4 @@
-//! The journal on real files, and the one thread that owns it.
+//! The journal on real files, and the one thread that keeps it.
 //!
 //! [`FileDisk`] is a locked folder; [`start`] runs a [`crate::journal::Journal`] over it on a thread of its own,
 //! and [`JournalHandle`] is how everybody else talks to it. Decides nothing: when to commit, what to keep and what
@@ -7,6 +7,7 @@
 mod client;
 mod counters;
 mod files;
+mod quickness;
 #[cfg(test)]
 mod tests;
 mod thread;

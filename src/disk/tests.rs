@@ -161,6 +161,51 @@ async fn the_thread_commits_answers_and_stops() {
     assert_eq!(journal.load(&load_all()).deliveries.len(), 100, "acknowledgements were committed at the end");
 }
 
+/// Who asks commits where it is, once the disk has been quick, and not after the end; what was handed over before is
+/// committed first. Here every commit takes a microsecond, by a clock that no disk can slow down.
+#[tokio::test]
+async fn a_client_may_commit_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open(folder.path(), 1);
+    let ticks = std::sync::atomic::AtomicU64::new(1);
+    let clock: Clock = Arc::new(move || {
+        let nanos = ticks.fetch_add(1000, std::sync::atomic::Ordering::Relaxed);
+        Moment { monotonic: Instant::from_nanos(nanos), ..Moment::default() }
+    });
+    let JournalThread { handle, thread } = start(journal, clock, Box::new(|_| {})).unwrap();
+    let broker = handle.client(Writer::BROKER).await.unwrap();
+    assert_eq!(broker.replies().await.unwrap(), [Reply::Health(JournalHealth::Accepting)]);
+    let one =
+        |number| vec![(Ticket(number), Urgency::Awaited, if number == 1 { opened() } else { kept(number) })];
+    assert!(broker.commit_here(one(1)).is_err(), "nothing is known of the disk");
+    for number in 1..=16 {
+        broker.append(one(number)).await.unwrap();
+        assert_eq!(broker.replies().await.unwrap(), [Reply::Committed { ticket: Ticket(number) }]);
+    }
+    let mut here = 0;
+    for number in 17..=200 {
+        match broker.commit_here(one(number)) {
+            Ok(()) => here += 1,
+            // The thread was looking after it.
+            Err(records) => broker.append(records).await.unwrap(),
+        }
+        assert_eq!(broker.replies().await.unwrap(), [Reply::Committed { ticket: Ticket(number) }]);
+    }
+    assert!(here > 100, "{here}");
+    for number in 101..=200 {
+        broker.append(one(2 * number)).await.unwrap();
+        if let Err(records) = broker.commit_here(one(2 * number + 1)) {
+            broker.append(records).await.unwrap();
+        }
+    }
+    handle.shutdown().await.unwrap();
+    thread.join().unwrap();
+    assert!(broker.commit_here(one(9000)).is_err(), "it has ended");
+    let (_, recovery) = open(folder.path(), 2);
+    assert!(recovery.report.is_sound());
+    assert_eq!(recovery.queued[&UPLINK], Sequence(401), "in order, all of them");
+}
+
 const WRITER_FOLDER: &str = "TIDEGATE_TEST_WRITER_FOLDER";
 
 /// Not a test of its own: the child of the next one. Appends for ever and prints what is committed.

@@ -1,8 +1,14 @@
-//! The thread that owns the journal: takes everything that waits, commits it together, answers.
+//! The thread that keeps the journal: takes everything that waits, commits it together, answers.
+//!
+//! The journal lies on a desk. The thread works at it, and when nobody does and the disk is quick, who has a single
+//! record to commit may do it there and then ([`super::JournalClient::commit_here`]): waking the thread and being
+//! woken by it takes as long as the disk of a small computer.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,8 +16,9 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::timeout;
 
-use super::client::{JournalHandle, Mailbox, Reply, Request};
+use super::client::{JournalHandle, Mailbox, Records, Reply, Request};
 use super::counters::Counters;
+use super::quickness::Quickness;
 use crate::durable::{ConsumerId, JournalHealth};
 use crate::journal::{Alarm, Disk, Event, Journal, Load, Writer};
 use crate::limits::JOURNAL_REQUESTS;
@@ -45,30 +52,66 @@ where
     let (requests, inbox) = mpsc::channel(JOURNAL_REQUESTS);
     let counters = Arc::new(Counters::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let owner = Owner {
+    let desk = Desk {
         journal,
-        inbox,
         clock,
         watch,
         counters: Arc::clone(&counters),
         clients: BTreeMap::new(),
         health: JournalHealth::default(),
+        quickness: Quickness::default(),
         tended_at: None,
         unanswered: Vec::new(),
     };
+    let place = Arc::new(Mutex::new(Some(desk)));
+    let keeper = Keeper { place: Arc::clone(&place), inbox };
     let thread =
-        std::thread::Builder::new().name("journal".into()).spawn(move || runtime.block_on(owner.run()))?;
-    Ok(JournalThread { handle: JournalHandle::new(requests, counters), thread })
+        std::thread::Builder::new().name("journal".into()).spawn(move || runtime.block_on(keeper.run()))?;
+    Ok(JournalThread { handle: JournalHandle::new(requests, place, counters), thread })
 }
 
-struct Owner<D> {
-    journal: Journal<D>,
+/// Where who has one record to commit may do it. None: the thread has ended.
+type Place<D> = Mutex<Option<Desk<D>>>;
+
+/// A [`Place`], whatever the disk is.
+pub(super) trait CommitHere: Send + Sync {
+    /// Commits these records on the thread that asks, with everything else that waits.
+    ///
+    /// # Errors
+    /// The records, when this is no moment for it: somebody works at the desk, the disk is slow, or `may` says no,
+    /// which is asked when nobody works there.
+    fn commit_here(&self, writer: Writer, records: Records, may: &dyn Fn() -> bool) -> Result<(), Records>;
+}
+
+impl<D: Disk + Send> CommitHere for Place<D> {
+    fn commit_here(&self, writer: Writer, records: Records, may: &dyn Fn() -> bool) -> Result<(), Records> {
+        let Ok(mut place) = self.try_lock() else { return Err(records) };
+        let Some(desk) = &mut *place else { return Err(records) };
+        let now = (desk.clock)();
+        if !may() || !desk.quickness.is_quick(now.monotonic) {
+            return Err(records);
+        }
+        desk.append(now, writer, records);
+        desk.commit(now);
+        Ok(())
+    }
+}
+
+/// The thread's own.
+struct Keeper<D> {
+    place: Arc<Place<D>>,
     inbox: mpsc::Receiver<Request>,
+}
+
+/// The journal, and everything that goes with it.
+struct Desk<D> {
+    journal: Journal<D>,
     clock: Clock,
     watch: Watch,
     counters: Arc<Counters>,
     clients: BTreeMap<Writer, Arc<Mailbox>>,
     health: JournalHealth,
+    quickness: Quickness,
     tended_at: Option<Instant>,
     /// Loads that the disk did not answer; at most one for each consumer, as they come.
     unanswered: Vec<(Writer, Load)>,
@@ -79,55 +122,79 @@ enum Next {
     Stop(Option<tokio::sync::oneshot::Sender<()>>),
 }
 
-impl<D: Disk> Owner<D> {
+impl<D: Disk> Keeper<D> {
     async fn run(mut self) {
         let answer = loop {
-            let now = (self.clock)();
-            self.counters.alive(now.monotonic.as_nanos());
-            self.commit_if_due(now);
-            self.tend_if_due(now);
-            self.tell_news();
-            if let Next::Stop(answer) = self.take_requests().await {
+            let wait = self.at_desk(|desk, _| desk.look_after());
+            // Requests are taken and served at the desk: who sits there and sees none knows that all were served.
+            let served = poll_fn(|context| self.at_desk(|desk, inbox| desk.poll_serve(inbox, context)));
+            if let Next::Stop(answer) = timeout(wait, served).await.unwrap_or(Next::GoOn) {
                 break answer;
             }
         };
-        self.commit((self.clock)());
-        for client in self.clients.values() {
-            client.close();
-        }
+        self.at_desk(|desk, _| desk.finish());
         // The folder's lock is free when the answer comes.
-        drop(self);
+        drop(self.place.lock().map(|mut place| place.take()));
         if let Some(answer) = answer {
             let _ = answer.send(());
         }
     }
 
-    /// Waits for a request or a deadline, then takes whatever else is there, up to one commit's worth.
-    async fn take_requests(&mut self) -> Next {
-        let wait = self.deadline().since((self.clock)().monotonic);
-        let mut request = match timeout(wait, self.inbox.recv()).await {
-            Ok(Some(request)) => request,
-            Ok(None) => return Next::Stop(None),
-            Err(_) => return Next::GoOn,
+    fn at_desk<T>(&mut self, work: impl FnOnce(&mut Desk<D>, &mut mpsc::Receiver<Request>) -> T) -> T {
+        let mut place =
+            self.place.lock().unwrap_or_else(|_| unreachable!("who panics there ends the gateway"));
+        let Some(desk) = &mut *place else { unreachable!("it is taken away at the end") };
+        work(desk, &mut self.inbox)
+    }
+}
+
+impl<D: Disk> Desk<D> {
+    /// Does what is due now; how long until the next is.
+    fn look_after(&mut self) -> Duration {
+        let now = (self.clock)();
+        self.counters.alive(now.monotonic.as_nanos());
+        self.commit_if_due(now);
+        self.tend_if_due(now);
+        self.tell_news();
+        self.deadline().since((self.clock)().monotonic)
+    }
+
+    /// Waits for a request, then takes whatever else is there, up to one commit's worth.
+    fn poll_serve(&mut self, inbox: &mut mpsc::Receiver<Request>, context: &mut Context<'_>) -> Poll<Next> {
+        let Some(mut request) = ready!(inbox.poll_recv(context)) else {
+            return Poll::Ready(Next::Stop(None));
         };
         loop {
             if let Next::Stop(answer) = self.serve(request) {
-                return Next::Stop(answer);
+                return Poll::Ready(Next::Stop(answer));
             }
             if self.journal.commit_is_large() {
-                return Next::GoOn;
+                return Poll::Ready(Next::GoOn);
             }
-            request = match self.inbox.try_recv() {
+            request = match inbox.try_recv() {
                 Ok(request) => request,
-                Err(TryRecvError::Empty) => return Next::GoOn,
-                Err(TryRecvError::Disconnected) => return Next::Stop(None),
+                Err(TryRecvError::Empty) => return Poll::Ready(Next::GoOn),
+                Err(TryRecvError::Disconnected) => return Poll::Ready(Next::Stop(None)),
             };
+        }
+    }
+
+    fn finish(&mut self) {
+        self.commit((self.clock)());
+        for client in self.clients.values() {
+            client.close();
         }
     }
 
     fn deadline(&self) -> Instant {
         let tend = self.tend_due();
         self.journal.next_commit().map_or(tend, |commit| commit.min(tend))
+    }
+
+    fn append(&mut self, now: Moment, writer: Writer, records: Records) {
+        for (ticket, urgency, record) in records {
+            self.journal.append(now, writer, ticket, urgency, record);
+        }
     }
 
     fn serve(&mut self, request: Request) -> Next {
@@ -141,9 +208,7 @@ impl<D: Disk> Owner<D> {
             }
             Request::Append { writer, records } => {
                 let now = (self.clock)();
-                for (ticket, urgency, record) in records {
-                    self.journal.append(now, writer, ticket, urgency, record);
-                }
+                self.append(now, writer, records);
             }
             Request::Load { writer, load } => self.load(writer, load),
             Request::Status { answer } => {
@@ -174,6 +239,7 @@ impl<D: Disk> Owner<D> {
         let took = (self.clock)().monotonic.since(now.monotonic);
         if events.iter().any(|event| matches!(event, Event::Committed { .. })) {
             self.counters.committed(took);
+            self.quickness.committed(now.monotonic, took);
         }
         self.publish(events);
     }

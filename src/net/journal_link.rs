@@ -1,7 +1,8 @@
 //! The owner's end of the way to the journal's thread: one batch of records per round, answers as broker inputs.
 //!
-//! Never waits while the broker could go on: what the journal does not take yet stays here, in order, and the owner
-//! hears no connections until it is gone.
+//! What the journal does not take yet stays here, in order, and the owner hears no connections until it is gone. Never
+//! waits while the broker could go on; but one message after the other, each sent when the one before was
+//! acknowledged, is committed here when the disk is quick: there is nothing else to do then.
 
 use std::collections::VecDeque;
 
@@ -14,7 +15,18 @@ use crate::journal::Load;
 pub struct JournalLink {
     client: JournalClient,
     staged: VecDeque<Staged>,
+    /// The ticket that was handed over last.
+    last: Option<Ticket>,
+    /// The ticket that is committed, with all before.
+    committed: Option<Ticket>,
+    /// How many of the last hand-overs were a single ticket that nobody else's was waiting with.
+    alone: u32,
 }
+
+/// Somebody publishes one by one when so many were alone, one after the other...
+const ALONE: u32 = 8;
+/// ...and none had more records than this.
+const FEW_RECORDS: usize = 4;
 
 enum Staged {
     Records(Vec<(Ticket, Urgency, Record)>),
@@ -25,7 +37,7 @@ impl JournalLink {
     /// A link for the broker's client.
     #[must_use]
     pub const fn new(client: JournalClient) -> JournalLink {
-        JournalLink { client, staged: VecDeque::new() }
+        JournalLink { client, staged: VecDeque::new(), last: None, committed: None, alone: 0 }
     }
 
     /// Takes `Append` and `Load` outputs.
@@ -56,18 +68,38 @@ impl JournalLink {
         }
     }
 
-    /// Hands over what is staged, as far as the journal takes it now.
-    pub(super) fn hand_over(&mut self) {
+    /// Hands over what is staged, as far as the journal takes it now. Whether it was committed on the way.
+    pub(super) fn hand_over(&mut self) -> bool {
+        if self.staged.is_empty() {
+            return false;
+        }
+        self.alone = if self.is_alone() { self.alone.saturating_add(1) } else { 0 };
         while let Some(first) = self.staged.pop_front() {
             let kept = match first {
-                Staged::Records(records) => self.client.try_append(records).err().map(Staged::Records),
+                Staged::Records(records) => {
+                    self.last = records.last().map(|last| last.0);
+                    let left =
+                        if self.alone > ALONE { self.client.commit_here(records) } else { Err(records) };
+                    let Err(records) = left else { return true };
+                    self.client.try_append(records).err().map(Staged::Records)
+                }
                 Staged::Load(load) => (!self.client.try_load(load)).then_some(Staged::Load(load)),
             };
             if let Some(kept) = kept {
                 self.staged.push_front(kept);
-                return;
+                return false;
             }
         }
+        false
+    }
+
+    /// Whether all that is to be committed is one message that somebody waits for.
+    fn is_alone(&self) -> bool {
+        let [Staged::Records(records)] = self.staged.as_slices().0 else { return false };
+        let few = records.len() <= FEW_RECORDS && self.last == self.committed;
+        few && records.iter().all(|(ticket, urgency, _)| {
+            *urgency == Urgency::Awaited && records.first().is_some_and(|first| first.0 == *ticket)
+        })
     }
 
     /// Whether something staged is still here.
@@ -76,12 +108,18 @@ impl JournalLink {
     }
 
     /// What the journal said, or nothing when it only has room again. May be dropped while it waits.
-    pub(super) async fn next(&self) -> Result<Vec<Input>, JournalStopped> {
-        tokio::select! {
+    pub(super) async fn next(&mut self) -> Result<Vec<Input>, JournalStopped> {
+        let replies = tokio::select! {
             biased;
-            replies = self.client.replies() => Ok(replies?.into_iter().filter_map(as_input).collect()),
-            room = self.client.room(), if self.is_behind() => room.map(|()| Vec::new()),
+            replies = self.client.replies() => replies?,
+            room = self.client.room(), if self.is_behind() => return room.map(|()| Vec::new()),
+        };
+        for reply in &replies {
+            if let Reply::Committed { ticket } = reply {
+                self.committed = Some(*ticket);
+            }
         }
+        Ok(replies.into_iter().filter_map(as_input).collect())
     }
 }
 

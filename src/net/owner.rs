@@ -141,11 +141,11 @@ impl Owner {
         self.carry_out();
         loop {
             self.links.hand_over();
-            self.journal.hand_over();
+            let committed = self.journal.hand_over();
             if self.stopping.is_some() && self.links.is_empty() {
                 break;
             }
-            pace::set_waits_for_disk(self.broker.uncommitted_bytes() > 0);
+            pace::set_waits_for_disk(committed || self.broker.uncommitted_bytes() > 0);
             self.timer.arm(self.broker.next_timeout(), || (self.clock)().monotonic);
             let hears = self.hears_publishers();
             let Owner { waiting, journal, timer, .. } = &mut self;
