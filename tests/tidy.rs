@@ -22,7 +22,7 @@ const FLOORS: [(u8, &[&str]); 4] = [
 ];
 
 /// What the pure floors 0 and 1 must not reach: clocks, files, sockets, tasks, logs.
-const IMPURE: [&str; 16] = [
+const IMPURE: [&str; 17] = [
     "std::time::Instant",
     "std::time::SystemTime",
     "std::fs",
@@ -36,6 +36,7 @@ const IMPURE: [&str; 16] = [
     "tracing",
     "rustix",
     "socket2",
+    "mio",
     "rumqttc",
     "rustls",
     "tokio_rustls",

@@ -40,6 +40,8 @@ struct Waiting {
     waker: Option<Waker>,
     /// No newcomers will come any more.
     closed: bool,
+    /// Nobody is there to serve them.
+    gone: bool,
 }
 
 /// Has one connection looked at.
@@ -89,7 +91,11 @@ impl Switchboard {
 
     /// Gives a plain connection a seat.
     pub(super) fn seat(&self, connection: Box<Connection>) {
-        self.0.say(|waiting| waiting.newcomers.push(connection));
+        self.0.say(|waiting| {
+            if !waiting.gone {
+                waiting.newcomers.push(connection);
+            }
+        });
     }
 }
 
@@ -124,6 +130,16 @@ impl Calls {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let mut waiting = self.calls.waiting();
+        waiting.gone = true;
+        let left = std::mem::take(&mut waiting.newcomers);
+        drop(waiting);
+        drop(left);
     }
 }
 
