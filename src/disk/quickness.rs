@@ -12,7 +12,7 @@ const QUICK: Duration = Duration::from_millis(1);
 /// ...and none took as long as this...
 const SLOW: Duration = Duration::from_millis(10);
 /// ...within this time.
-const DISTRUST: Duration = Duration::from_secs(10);
+const DISTRUST: Duration = Duration::from_secs(1);
 /// An average over about so many commits; so many must have been seen.
 const COMMITS: u32 = 16;
 
@@ -46,7 +46,7 @@ impl Quickness {
 mod tests {
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    const MOMENT: Duration = Duration::from_millis(1);
 
     fn after(commits: &[(u32, Duration)]) -> (Quickness, Instant) {
         let (mut quickness, mut now) = (Quickness::default(), Instant::from_nanos(1));
@@ -74,12 +74,12 @@ mod tests {
     #[test]
     fn a_disk_that_was_slow_is_not_trusted_at_once() {
         let quick = Duration::from_micros(300);
-        let (mut quickness, now) = after(&[(100, quick), (1, SLOW), (100, quick)]);
+        let (mut quickness, now) = after(&[(100, quick), (1, SLOW), (50, quick)]);
         assert!(!quickness.is_quick(now));
-        assert!(quickness.is_quick(now + DISTRUST + SECOND));
+        assert!(quickness.is_quick(now + DISTRUST + MOMENT));
         for _ in 0..COMMITS {
             quickness.committed(now, Duration::from_millis(3));
         }
-        assert!(!quickness.is_quick(now + DISTRUST + SECOND));
+        assert!(!quickness.is_quick(now + DISTRUST + MOMENT));
     }
 }
