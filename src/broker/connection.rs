@@ -39,12 +39,16 @@ pub(super) struct Connection {
     pub(super) wants_words: bool,
     /// Aliases that we use towards it, if it takes any.
     pub(super) outgoing_aliases: Option<Box<OutgoingAliases>>,
-    /// Topics by alias, the alias 1 at place 0, if it uses any. In a box: most use none, and thousands may be idle.
-    aliases: Option<Box<Vec<Option<TopicName>>>>,
+    /// Topics by alias, if it uses any. In a box: most use none, and thousands may be idle.
+    aliases: Option<Box<TopicsByAlias>>,
     /// Something was not acknowledged because the journal could not keep it: from then on nothing that needs the
     /// journal is accepted, so that a repetition does not come after what followed it.
     pub(super) withheld: bool,
 }
+
+/// The alias 1 at place 0.
+#[derive(Debug, Default)]
+struct TopicsByAlias(Vec<Option<TopicName>>);
 
 impl Connection {
     /// The connection that `connect` opens, for a server that lets `default_receive_maximum` be open towards a
@@ -107,13 +111,13 @@ impl Connection {
 
     /// The topic that an alias stands for.
     pub(super) fn topic_of(&self, alias: NonZeroU16) -> Option<&TopicName> {
-        self.aliases.as_ref()?.get(usize::from(alias.get()) - 1)?.as_ref()
+        self.aliases.as_ref()?.0.get(usize::from(alias.get()) - 1)?.as_ref()
     }
 
     /// Lets an alias stand for a topic; the caller has checked its bound.
     pub(super) fn set_alias(&mut self, alias: NonZeroU16, topic: &TopicName) {
         let place = usize::from(alias.get()) - 1;
-        let aliases = self.aliases.get_or_insert_default();
+        let TopicsByAlias(aliases) = &mut **self.aliases.get_or_insert_default();
         if aliases.len() <= place {
             aliases.resize(place + 1, None);
         }

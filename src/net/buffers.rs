@@ -19,9 +19,12 @@ const LARGEST_ROOM: usize = 1024;
 /// ...and of the smaller ones only as many as have this much room together.
 const SPARE_ROOM: usize = 8 * 1024;
 
+/// In boxes: a connection that has none holds eight bytes.
+type Spare = Vec<Box<Unsent>>;
+
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER_BYTES]);
-    static SPARE: RefCell<Vec<Box<Unsent>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Spare> = const { RefCell::new(Vec::new()) };
     static ROOMS: RefCell<Rooms> = const { RefCell::new(Rooms { spare: Vec::new(), together: 0 }) };
 }
 

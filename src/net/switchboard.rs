@@ -34,6 +34,7 @@ struct Calls(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     /// As many as there are connections, at most.
+    #[expect(clippy::vec_box, reason = "they come in boxes, and go into their seats so")]
     newcomers: Vec<Box<Connection>>,
     /// Those whose bell was rung; the same may be there several times, once for each round of the owner.
     rung: Vec<usize>,
