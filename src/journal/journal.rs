@@ -180,6 +180,7 @@ impl<D: Disk> Journal<D> {
             && urgency == Urgency::Lingers
             && self.eager.contains(&consumer)
             && !self.pending.has(sequence)
+            && !self.pending.has_earlier_run()
         {
             return self.pending.acknowledge(now.monotonic, from, consumer, sequence);
         }

@@ -335,6 +335,12 @@ impl Pending {
         })
     }
 
+    /// Whether what an earlier run committed last waits to be written again: nothing may come before it.
+    pub(super) fn has_earlier_run(&self) -> bool {
+        let first = self.items.iter().find(|item| item.from != From::Journal);
+        first.is_some_and(|first| first.from == From::EarlierRun)
+    }
+
     /// Whether this message waits.
     pub(super) fn has(&self, sequence: Sequence) -> bool {
         self.place_of(sequence).is_some()

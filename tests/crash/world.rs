@@ -270,7 +270,7 @@ impl World {
         for length in 0..=self.list.len() {
             let next = self.list.get(length);
             let is_whole = length == 0 || next.is_none_or(|next| next.ticket != self.list[length - 1].ticket);
-            if length >= least && is_whole && is_same(&state, &recovery.state) {
+            if length >= least && is_whole && self.is_same(&state, &recovery.state) {
                 match self.explain(&owed, &held) {
                     Ok(()) => found = Some(length),
                     Err(problem) => complaint = format!("as a prefix of {length} records: {problem}"),
@@ -306,6 +306,21 @@ impl World {
         held
     }
 
+    /// Identifiers of settled deliveries may be forgotten early: that they ended is a fact whenever it was said. Those of
+    /// who is eager may be forgotten late.
+    fn is_same(&self, expected: &State, found: &State) -> bool {
+        if expected.last_sequence != found.last_sequence || expected.uplinks.len() != found.uplinks.len() {
+            return false;
+        }
+        let (mut expected, mut found) = (expected.clone(), found.clone());
+        for (consumer, uplink) in &mut expected.uplinks {
+            let Some(found) = found.uplinks.get_mut(consumer) else { return false };
+            found.assigned.retain(|_, assigned| !self.patient.contains(&(*consumer, assigned.sequence)));
+            uplink.assigned.retain(|identifier, _| found.assigned.contains_key(identifier));
+        }
+        expected == found
+    }
+
     /// Whether what is held is what should be owed, but for what was settled or said to be dropped.
     fn explain(&self, owed: &Owed, held: &Owed) -> Result<(), String> {
         for (key, message) in held {
@@ -332,19 +347,6 @@ impl World {
 
 /// What is owed to whom.
 type Owed = BTreeMap<(ConsumerId, Sequence), Message>;
-
-/// Identifiers of settled deliveries may be forgotten early: that they ended is a fact whenever it was said.
-fn is_same(expected: &State, found: &State) -> bool {
-    if expected.last_sequence != found.last_sequence || expected.uplinks.len() != found.uplinks.len() {
-        return false;
-    }
-    let mut expected = expected.clone();
-    for (consumer, uplink) in &mut expected.uplinks {
-        let Some(found) = found.uplinks.get(consumer) else { return false };
-        uplink.assigned.retain(|identifier, _| found.assigned.contains_key(identifier));
-    }
-    expected == *found
-}
 
 /// The message that a record keeps, or speaks of.
 fn about(record: &Record) -> Option<Sequence> {
