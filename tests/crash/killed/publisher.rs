@@ -91,13 +91,13 @@ impl Publisher {
         let (mut bytes, mut held, mut answers) = ([0; 1 << 14], 0, 0);
         socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         loop {
-            let due = first + (start.elapsed().as_secs_f64() * self.rate as f64) as u64;
+            let due = first + self.scheduled(start);
             if !orders.drains {
                 self.offer(due, &mut out);
             }
             let is_broken = socket.write_all(&out).is_err();
             if is_broken || orders.stop.load(Relaxed) {
-                orders.offered.fetch_add(due - first, Relaxed);
+                orders.offered.fetch_add(self.scheduled(start), Relaxed);
                 return;
             }
             out.clear();
@@ -109,7 +109,7 @@ impl Publisher {
                 Ok(length) if length > 0 => held += length,
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
                 _ => {
-                    orders.offered.fetch_add(due - first, Relaxed);
+                    orders.offered.fetch_add(self.scheduled(start), Relaxed);
                     return;
                 }
             }
@@ -122,13 +122,18 @@ impl Publisher {
                 if self.answered(answer, &mut out, is_moment) {
                     let _ = socket.write_all(&out);
                     orders.moment.into_iter().for_each(|(_, moment, _)| moment.store(true, Relaxed));
-                    orders.offered.fetch_add(due - first, Relaxed);
+                    orders.offered.fetch_add(self.scheduled(start), Relaxed);
                     return wait_for(orders.stop);
                 }
             }
             bytes.copy_within(whole..held, 0);
             held -= whole;
         }
+    }
+
+    /// How many its schedule has asked for.
+    fn scheduled(&self, start: Instant) -> u64 {
+        (start.elapsed().as_secs_f64() * self.rate as f64) as u64
     }
 
     /// Makes what is due, as far as the window goes.
