@@ -73,8 +73,11 @@ pub const GATT_VALUE: usize = 512;
 /// Measurements of one reading.
 pub const MEASUREMENTS: usize = 256;
 
-/// Deliveries of one uplink that are loaded from the journal at once.
-pub const UPLINK_LOAD_MESSAGES: usize = 1024;
+/// Deliveries of one uplink that are read ahead of its window; more is read when half of them are sent. At the pace of
+/// a fast server they last for longer than a commit takes, or the look into another segment.
+pub const UPLINK_LOAD_MESSAGES: usize = 4096;
+/// Bytes of them.
+pub const UPLINK_LOAD_BYTES: usize = 512 * 1024;
 /// Bytes of payload that are open towards an uplink's server; one message may be larger.
 pub const UPLINK_WINDOW_BYTES: usize = 4 * 1024 * 1024;
 /// Unacknowledged QoS 1 and 2 publishes that an uplink's server may have open towards us (5.0 Receive Maximum).

@@ -19,7 +19,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::durable::{LoadedDelivery, MessageBody, Sequence};
-use crate::limits::{LOAD_BYTES, UPLINK_LOAD_MESSAGES};
+use crate::limits::{UPLINK_LOAD_BYTES, UPLINK_LOAD_MESSAGES};
 use crate::time::Instant;
 
 /// In which order a queue is sent.
@@ -327,8 +327,8 @@ impl Run {
     fn place(&self, anyway: bool) -> Option<LoadRequest> {
         let (queued, bytes) = if anyway { (0, 0) } else { (self.queue.len(), self.bytes) };
         let max_messages = UPLINK_LOAD_MESSAGES.saturating_sub(queued);
-        let max_bytes = LOAD_BYTES.saturating_sub(bytes);
-        let place = max_messages >= UPLINK_LOAD_MESSAGES / 2 && max_bytes >= LOAD_BYTES / 2;
+        let max_bytes = UPLINK_LOAD_BYTES.saturating_sub(bytes);
+        let place = max_messages >= UPLINK_LOAD_MESSAGES / 2 && max_bytes >= UPLINK_LOAD_BYTES / 2;
         place.then_some(LoadRequest { after: Sequence::ZERO, max_messages, max_bytes })
     }
 

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use crate::time::{Moment, TimeQuality};
 
-/// How long to wait before looking at the clock again.
+/// How long to wait at most before looking at the clock again: it may be set meanwhile.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 /// What a link may carry.
@@ -77,32 +77,48 @@ impl Meter {
 
     /// Why nothing but alarms may go now, and how long until that is to be looked at again.
     pub(super) fn held(&mut self, now: &Moment) -> Option<(Held, Duration)> {
+        let mut look_after = LOOK_EVERY;
         if now.quality == TimeQuality::Synced {
-            let (day, minute) = self.rules.day_and_minute(now.unix_ms);
-            if day != self.spent.day {
-                self.spent = Spent { day, bytes: 0 };
+            let local = self.rules.local(now.unix_ms);
+            if local.day != self.spent.day {
+                self.spent = Spent { day: local.day, bytes: 0 };
             }
+            look_after = look_after.min(local.until_next_minute);
             let windows = &self.rules.windows;
-            if !windows.is_empty() && !windows.iter().any(|window| window.has(minute)) {
-                return Some((Held::OutsideWindows, LOOK_EVERY));
+            if !windows.is_empty() && !windows.iter().any(|window| window.has(local.minute)) {
+                return Some((Held::OutsideWindows, look_after));
             }
         } else if !self.rules.windows.is_empty() {
-            return Some((Held::ClockNotSet, LOOK_EVERY));
+            return Some((Held::ClockNotSet, look_after));
         }
         let spent = self.rules.bytes_per_day.is_some_and(|most| self.spent.bytes >= most);
-        spent.then_some((Held::BudgetSpent, LOOK_EVERY))
+        spent.then_some((Held::BudgetSpent, look_after))
     }
 }
 
+/// A time as clocks on the wall show it.
+struct Local {
+    /// Days since 1970.
+    day: i32,
+    /// Minutes since midnight.
+    minute: u16,
+    /// Windows and days begin with a minute.
+    until_next_minute: Duration,
+}
+
 impl Metered {
-    /// Days since 1970 and minutes since midnight, in the link's zone.
-    fn day_and_minute(&self, unix_ms: i64) -> (i32, u16) {
+    /// This time in the link's zone.
+    fn local(&self, unix_ms: i64) -> Local {
         let at = Timestamp::from_millisecond(unix_ms).unwrap_or_default().to_zoned(self.zone.clone());
         let offset = i64::from(at.offset().seconds());
-        let local = unix_ms.div_euclid(1000).saturating_add(offset);
-        let day = i32::try_from(local.div_euclid(86_400)).unwrap_or_default();
-        let minute = u16::try_from(local.rem_euclid(86_400) / 60).unwrap_or_default();
-        (day, minute)
+        let local_ms = unix_ms.saturating_add(offset * 1000);
+        let seconds = local_ms.div_euclid(1000);
+        let into_minute = u64::try_from(local_ms.rem_euclid(60_000)).unwrap_or_default();
+        Local {
+            day: i32::try_from(seconds.div_euclid(86_400)).unwrap_or_default(),
+            minute: u16::try_from(seconds.rem_euclid(86_400) / 60).unwrap_or_default(),
+            until_next_minute: Duration::from_millis(60_000_u64.saturating_sub(into_minute)),
+        }
     }
 }
 
@@ -160,6 +176,21 @@ mod tests {
         assert_eq!(held(4, 0), Some(Held::OutsideWindows));
         assert_eq!(held(10, 30), None);
         assert_eq!(held(19, 59), Some(Held::OutsideWindows));
+    }
+
+    /// So that a window is used from its beginning, and a new day's bytes from midnight.
+    #[test]
+    fn the_clock_is_looked_at_when_a_minute_begins() {
+        let mut meter = metered(None, &["12:00-13:00"], 0);
+        let mut look_after = |before_noon_ms| {
+            let mut now = at(12, 0);
+            now.unix_ms -= before_noon_ms;
+            meter.held(&now).map(|(_, after)| after)
+        };
+        assert_eq!(look_after(60_000), Some(LOOK_EVERY));
+        assert_eq!(look_after(19_000), Some(Duration::from_secs(19)));
+        assert_eq!(look_after(1), Some(Duration::from_millis(1)));
+        assert_eq!(look_after(0), None);
     }
 
     #[test]

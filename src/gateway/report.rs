@@ -134,6 +134,13 @@ fn sys(name: &str, uplink: &UplinkStatus) -> Vec<(String, String)> {
         (below("messages/acknowledged"), uplink.acked.to_string()),
         (below("drain/messages per second"), format!("{:.0}", uplink.drain_per_second)),
     ];
+    let dropped: u64 = uplink.dropped.values().sum();
+    all.push((below("messages/dropped"), dropped.to_string()));
+    all.extend(uplink.dropped.iter().map(|(why, count)| (below(&format!("messages/dropped/{why}")), count.to_string())));
+    all.push((below("messages/possible duplicates"), uplink.possible_duplicates.to_string()));
+    all.push((below("error"), uplink.last_error.clone().unwrap_or_else(|| "none".to_owned())));
+    let connected = uplink.connected_seconds.unwrap_or_default();
+    all.push((below("connected"), format!("{connected:.0} seconds")));
     let left = uplink.drain_seconds.map_or_else(|| "unknown".to_owned(), |left| format!("{left:.0} seconds"));
     all.push((below("drain/left"), left));
     all

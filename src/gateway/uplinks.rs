@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::control::pause_note;
 use super::drain::Drain;
 use crate::bridge::{
-    self, Metered, Options, PresenceMap, Priority, Provider, Queue, Receive, Restored, Spent,
+    Metered, Options, PresenceMap, Priority, Provider, Queue, Receive, Restored, Spent,
 };
 use crate::broker::{ForwardRule, UplinkRules};
 use crate::config::{self, Payload, Secret};
@@ -26,7 +26,7 @@ use crate::net::{Acceptances, Source};
 use crate::reading::Render;
 use crate::route::{SenMl, ThingsBoard};
 use crate::stream::Route;
-use crate::telemetry::{BrokerCounters, tell_of_uplink};
+use crate::telemetry::{BrokerCounters, LaidAside, UplinkObserver};
 use crate::time::TimeQuality;
 use crate::uplink::{
     self, Command, Credentials, DeadLetterFile, Login, ServerConnector, SharedAccessKey, Surroundings,
@@ -294,8 +294,9 @@ fn shared_access(uplink: &config::Uplink, key: &Secret, common: &Common) -> Resu
 fn lay_aside(uplink: &config::Uplink, common: &Common) -> uplink::LayAside {
     let name = uplink.name.clone();
     let file = DeadLetterFile::new(&common.uplink_notes, &name);
+    let mut log = LaidAside::new(name.clone());
     Box::new(move |letter| match file.lay_aside(letter) {
-        Ok(0) => tracing::warn!("uplink {name}: {} is laid aside: {}", letter.topic.as_str(), letter.detail),
+        Ok(0) => log.letter(letter),
         Ok(gone) => {
             tracing::warn!("uplink {name}: the file of dead letters is full; the oldest {gone} are gone");
         }
@@ -317,5 +318,6 @@ fn respect(provider: &Provider, uplink: &config::Uplink, options: &mut Options) 
 }
 
 fn watch_of(name: ByteString, counters: Arc<BrokerCounters>) -> uplink::Watch {
-    Box::new(move |event: &bridge::Event| tell_of_uplink(&name, event, &counters))
+    let mut observer = UplinkObserver::new(name, counters);
+    Box::new(move |event| observer.event(event))
 }

@@ -6,11 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::bridge;
+use super::seldom::Seldom;
 use crate::broker::{CloseReason, Denial, Event};
 use crate::durable::DropReason;
 use crate::mqtt::ReasonCode;
@@ -20,9 +19,6 @@ use crate::net::Observer;
 const LINES_WAITING: usize = 256;
 /// Characters of a topic in a line.
 const TOPIC_CHARACTERS: usize = 200;
-/// A drop or a refusal for the same reason is not logged again before this.
-const SAME_LINE_EVERY: Duration = Duration::from_secs(60);
-
 /// Everything that access rules refuse; it is in the status before it happens.
 const DENIALS: [Denial; 4] = [Denial::Publish, Denial::Subscribe, Denial::Will, Denial::WillSent];
 
@@ -194,25 +190,6 @@ async fn log_all(mut events: mpsc::Receiver<Event>, left_out: Arc<AtomicU64>) {
     }
 }
 
-/// Things of one kind that happen often and are said seldom.
-#[derive(Debug, Default)]
-struct Seldom {
-    said_at: Option<Instant>,
-    unsaid: u64,
-}
-
-impl Seldom {
-    /// It happened so many times more; how many times to say now, if anything.
-    fn happened(&mut self, times: u64) -> Option<u64> {
-        self.unsaid += times;
-        if self.said_at.is_some_and(|at| at.elapsed() < SAME_LINE_EVERY) {
-            return None;
-        }
-        self.said_at = Some(Instant::now());
-        Some(std::mem::take(&mut self.unsaid))
-    }
-}
-
 /// The name of a reason code as a label: `not_authorized`.
 pub(crate) fn reason_label(reason: ReasonCode) -> String {
     let mut label = String::new();
@@ -240,24 +217,6 @@ const fn in_words_denied(what: Denial) -> &'static str {
         Denial::Subscribe => "subscribing",
         Denial::Will => "connecting with a will",
         Denial::WillSent => "sending a will",
-    }
-}
-
-/// Logs what happened to an uplink, and counts what it dropped.
-pub fn tell_of_uplink(name: &str, event: &bridge::Event, counters: &BrokerCounters) {
-    match event {
-        bridge::Event::Connected { session_present: true } => {
-            tracing::info!("uplink {name}: connected, the server has kept the session");
-        }
-        bridge::Event::Connected { session_present: false } => tracing::info!("uplink {name}: connected"),
-        bridge::Event::Disconnected { fault } => tracing::warn!("uplink {name}: {fault}"),
-        bridge::Event::Dropped { count, reason } => {
-            counters.count_dropped(*reason, *count);
-            tracing::warn!("uplink {name}: {count} messages will not be delivered: {}", reason.label());
-        }
-        bridge::Event::SubscriptionRefused { filter, reason } => {
-            tracing::warn!("uplink {name}: the server refuses the subscription to {filter}: {reason:?}");
-        }
     }
 }
 

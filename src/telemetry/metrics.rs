@@ -128,6 +128,13 @@ fn uplinks_pace(page: &mut Page, uplinks: &BTreeMap<String, UplinkStatus>) {
             page.sample(family, &[("uplink", name)], seconds);
         }
     }
+    let family = "tidegate_uplink_connected_seconds";
+    page.family(family, "gauge", "For how long the server upstream has accepted us, while it does.");
+    for (name, uplink) in uplinks {
+        if let Some(seconds) = uplink.connected_seconds {
+            page.sample(family, &[("uplink", name)], seconds);
+        }
+    }
     let family = "tidegate_uplink_dropped_total";
     page.family(family, "counter", "Messages that will not be delivered to this server.");
     for (name, uplink) in uplinks {

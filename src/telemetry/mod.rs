@@ -8,15 +8,18 @@ mod dashboard;
 mod events;
 mod log;
 mod metrics;
+mod seldom;
 mod snapshot;
 mod socket;
+mod uplink_events;
 
 pub use control::{Action, Answer, CONTROL_SOCKET_NAME, ControlSocket, Wish, tell as tell_person};
 pub use dashboard::{Dashboard, Question};
-pub use events::{BrokerCounters, BrokerObserver, tell_of_uplink};
+pub use events::{BrokerCounters, BrokerObserver};
 pub use log::{Lines, start_log};
 pub use metrics::render as render_metrics;
 pub use snapshot::{
     BrokerStatus, ClockStatus, CommitHistogram, Health, JournalStatus, SensorStatus, Snapshot, UplinkStatus,
 };
 pub use socket::{SOCKET_NAME, StatusSocket, answer, socket_path};
+pub use uplink_events::{LaidAside, UplinkObserver};

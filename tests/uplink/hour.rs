@@ -12,6 +12,7 @@ use tidegate::durable::{
     Boots, ConsumerId, Delivery, Message, MessageBody, Record, Sequence, Ticket, Urgency,
 };
 use tidegate::journal::{self, Event, Journal, Load, Recovery, Writer};
+use tidegate::limits::UPLINK_LOAD_MESSAGES;
 use tidegate::mqtt::{
     Acknowledgement, ConnAck, ConnAckProperties, Packet, PublishQoS, QoS, ReasonCode, TopicName,
 };
@@ -26,7 +27,7 @@ const AT_ONCE: u64 = 100;
 /// There and back.
 const WAY: Duration = Duration::from_millis(40);
 /// Deliveries in memory: the window, and what was read ahead of it.
-const IN_MEMORY: u64 = 1000 + 2 * 1024;
+const IN_MEMORY: u64 = 1000 + 2 * UPLINK_LOAD_MESSAGES as u64;
 
 struct NoReadings;
 

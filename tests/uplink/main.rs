@@ -18,6 +18,7 @@ mod crash_disk;
 mod gateway;
 mod hostile;
 mod hour;
+mod metered;
 mod mosquitto;
 mod nats;
 mod observer;

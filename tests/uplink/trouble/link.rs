@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -129,6 +130,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>) {
 pub struct Sink {
     pub port: u16,
     arrived: Arc<Mutex<BTreeSet<u64>>>,
+    bytes: Arc<AtomicU64>,
 }
 
 impl Sink {
@@ -137,13 +139,20 @@ impl Sink {
         let port = listener.local_addr().unwrap().port();
         let arrived: Arc<Mutex<BTreeSet<u64>>> = Arc::default();
         let known = Arc::clone(&arrived);
+        let bytes: Arc<AtomicU64> = Arc::default();
+        let counter = Arc::clone(&bytes);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let known = Arc::clone(&known);
-                thread::spawn(move || serve(stream, moment, &known));
+                let (known, counter) = (Arc::clone(&known), Arc::clone(&counter));
+                thread::spawn(move || serve(stream, moment, &known, &counter));
             }
         });
-        Sink { port, arrived }
+        Sink { port, arrived, bytes }
+    }
+
+    /// Bytes that came and went, of all connections together.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     pub fn arrived(&self) -> BTreeSet<u64> {
@@ -151,11 +160,12 @@ impl Sink {
     }
 }
 
-fn serve(mut stream: TcpStream, moment: Duration, arrived: &Mutex<BTreeSet<u64>>) {
+fn serve(mut stream: TcpStream, moment: Duration, arrived: &Mutex<BTreeSet<u64>>, bytes: &AtomicU64) {
     let mut decoder = Decoder::of_client(1 << 20);
     let (mut incoming, mut outgoing, mut chunk) = (BytesMut::new(), BytesMut::new(), [0; 4096]);
     while let Ok(length @ 1..) = stream.read(&mut chunk) {
         incoming.extend_from_slice(&chunk[..length]);
+        bytes.fetch_add(length as u64, Ordering::Relaxed);
         while let Some((packet, _)) = decoder.decode(&mut incoming).expect("the gateway speaks MQTT") {
             let answer = match packet {
                 Packet::Connect(_) => {
@@ -173,6 +183,7 @@ fn serve(mut stream: TcpStream, moment: Duration, arrived: &Mutex<BTreeSet<u64>>
                 _ => continue,
             };
             encode(decoder.version().unwrap(), &answer, &mut outgoing).unwrap();
+            bytes.fetch_add(outgoing.len() as u64, Ordering::Relaxed);
             if stream.write_all(&outgoing.split()).is_err() {
                 return;
             }

@@ -3,7 +3,7 @@
 //!
 //! What a certificate can have wrong is in `tests/end_to_end/uplinks.rs`, packets that vanish in `tests/lab`.
 
-mod link;
+pub mod link;
 
 use std::path::Path;
 use std::process::Command;
