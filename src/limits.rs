@@ -109,7 +109,7 @@ pub const UPLINK_HANDOVER_DELAY: Duration = Duration::from_millis(20);
 /// many at one.
 pub const UPLINK_GATHER_FROM: usize = 256;
 /// For how long. Far shorter than what is open keeps the server busy.
-pub const UPLINK_GATHER_FOR: Duration = Duration::from_millis(1);
+pub const UPLINK_GATHER_FOR: Duration = Duration::from_millis(2);
 /// How often an uplink that uses another than the first of its servers looks whether that is there again.
 pub const UPLINK_RETURN_AFTER: Duration = Duration::from_secs(60);
 /// How long opening a connection to an uplink's server may take, all its addresses together.

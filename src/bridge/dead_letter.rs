@@ -85,7 +85,8 @@ impl Forwarder {
 
     /// Says that messages were dropped; neighbours are said together.
     pub(super) fn tell_dropped(more: u64, why: DropReason, out: &mut Vec<Output>) {
-        let last = out.iter_mut().rev().find(|output| !matches!(output, Output::Append { .. }));
+        let is_for_journal = |output: &Output| matches!(output, Output::Append { .. } | Output::Done { .. });
+        let last = out.iter_mut().rev().find(|output| !is_for_journal(output));
         match last {
             Some(Output::Event(Event::Dropped { count, reason })) if *reason == why => *count += more,
             _ => out.push(Output::Event(Event::Dropped { count: more, reason: why })),

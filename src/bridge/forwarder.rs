@@ -260,27 +260,28 @@ impl Forwarder {
         if let Link::Up(up) = &mut self.link {
             up.sent(now.monotonic);
         }
-        self.meter(&packet);
+        self.meter(&now, &packet);
         out.push(Output::Send(packet));
     }
 
     /// Counts what the link carries, where that costs.
-    pub(super) fn meter(&mut self, packet: &Packet) {
+    pub(super) fn meter(&mut self, now: &Moment, packet: &Packet) {
         if let Some(meter) = &mut self.meter {
             let bytes = encoded_len(self.options.version, packet).unwrap_or_default();
-            meter.count(u64::try_from(bytes).unwrap_or(u64::MAX));
+            meter.count(now, u64::try_from(bytes).unwrap_or(u64::MAX));
             self.status.spent = meter.spent;
         }
     }
 
     pub(super) fn append(&mut self, urgency: Urgency, record: Record, out: &mut Vec<Output>) -> Ticket {
         self.appended = true;
-        out.push(Output::Append { ticket: self.ticket, urgency, record });
+        out.push(Output::Append { ticket: self.ticket, urgency, record: Box::new(record) });
         self.ticket
     }
 
     pub(super) fn done(&mut self, (consumer, sequence): (ConsumerId, Sequence), out: &mut Vec<Output>) {
-        self.append(Urgency::Lingers, Record::Done { consumer, sequence }, out);
+        self.appended = true;
+        out.push(Output::Done { ticket: self.ticket, consumer, sequence });
     }
 
     pub(super) fn drop_delivery(

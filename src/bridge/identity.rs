@@ -4,6 +4,8 @@
 //! `GATEWAY-SEQUENCE-TIME`: the sequence is the journal's and never changes; the time of acceptance (hexadecimal
 //! milliseconds since 1970, as the clock said then) tells apart two journals of one gateway.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 
@@ -14,6 +16,9 @@ use crate::mqtt::PublishProperties;
 pub const MESSAGE_ID_PROPERTY: ByteString = ByteString::from_static("tidegate-id");
 /// The field of a JSON object that carries it.
 pub const MESSAGE_ID_FIELD: &str = "message_id";
+
+/// Bytes of the numbers of a name, at most: two hyphens, 20 decimal and 16 hexadecimal digits.
+const NUMBERS_BYTES: usize = 38;
 
 /// Where a message carries its name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,7 +34,10 @@ pub enum MessageId {
 
 /// The name of a message.
 pub(super) fn name_of(gateway: &str, loaded: &LoadedDelivery) -> ByteString {
-    ByteString::from(format!("{gateway}-{}-{:x}", loaded.sequence, loaded.message.accepted_at.unix_ms))
+    let mut name = String::with_capacity(gateway.len() + NUMBERS_BYTES);
+    // Writing to a String cannot fail.
+    let _ = write!(name, "{gateway}-{}-{:x}", loaded.sequence, loaded.message.accepted_at.unix_ms);
+    ByteString::from(name)
 }
 
 /// The properties with the name of a message. One that has a name, given by another gateway, keeps it.

@@ -71,18 +71,24 @@ impl Meter {
     }
 
     /// So many bytes went, or came.
-    pub(super) const fn count(&mut self, bytes: u64) {
+    pub(super) fn count(&mut self, now: &Moment, bytes: u64) {
+        self.look_at_the_clock(now);
         self.spent.bytes = self.spent.bytes.saturating_add(bytes);
+    }
+
+    /// A new day has spent nothing. None begins by a clock that is not set.
+    fn look_at_the_clock(&mut self, now: &Moment) -> Option<Local> {
+        let local = (now.quality == TimeQuality::Synced).then(|| self.rules.local(now.unix_ms))?;
+        if local.day != self.spent.day {
+            self.spent = Spent { day: local.day, bytes: 0 };
+        }
+        Some(local)
     }
 
     /// Why nothing but alarms may go now, and how long until that is to be looked at again.
     pub(super) fn held(&mut self, now: &Moment) -> Option<(Held, Duration)> {
         let mut look_after = LOOK_EVERY;
-        if now.quality == TimeQuality::Synced {
-            let local = self.rules.local(now.unix_ms);
-            if local.day != self.spent.day {
-                self.spent = Spent { day: local.day, bytes: 0 };
-            }
+        if let Some(local) = self.look_at_the_clock(now) {
             look_after = look_after.min(local.until_next_minute);
             let windows = &self.rules.windows;
             if !windows.is_empty() && !windows.iter().any(|window| window.has(local.minute)) {
@@ -197,9 +203,9 @@ mod tests {
     fn a_budget_is_the_days_and_a_clock_that_is_not_set_ends_no_day() {
         let mut meter = metered(Some(1000), &[], 0);
         assert_eq!(meter.held(&at(1, 0)), None);
-        meter.count(999);
+        meter.count(&at(2, 0), 999);
         assert_eq!(meter.held(&at(2, 0)), None);
-        meter.count(1);
+        meter.count(&at(2, 0), 1);
         assert_eq!(meter.held(&at(23, 59)).unwrap().0, Held::BudgetSpent);
         let unset = Moment { unix_ms: 0, quality: TimeQuality::Unsynced, ..Moment::default() };
         assert_eq!(meter.held(&unset).unwrap().0, Held::BudgetSpent);

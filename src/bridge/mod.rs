@@ -173,7 +173,16 @@ pub enum Output {
         /// Whether somebody waits.
         urgency: Urgency,
         /// What.
-        record: Record,
+        record: Box<Record>,
+    },
+    /// Hand [`Record::Done`] to the journal; nobody waits. As often as messages, and therefore small.
+    Done {
+        /// As in [`Output::Append`].
+        ticket: Ticket,
+        /// To whom it was owed.
+        consumer: ConsumerId,
+        /// What.
+        sequence: Sequence,
     },
     /// The server published something: hand it to the broker.
     Ingest {

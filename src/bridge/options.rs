@@ -108,7 +108,7 @@ impl Options {
             metered: None,
             takes: Takes::default(),
             renew_after: None,
-            window: 1000,
+            window: 2000,
             max_packet_bytes: PACKET_BYTES_MAX,
             max_incoming_packet_bytes: UPLINK_INCOMING_PACKET_BYTES,
             receive_maximum: UPLINK_RECEIVE_MAXIMUM,

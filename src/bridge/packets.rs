@@ -26,7 +26,7 @@ impl Forwarder {
         if let Link::Up(up) = &mut self.link {
             up.heard(now.monotonic);
         }
-        packets.iter().for_each(|packet| self.meter(packet));
+        packets.iter().for_each(|packet| self.meter(&now, packet));
         for packet in packets {
             match (&self.link, packet) {
                 (Link::Greeting { .. }, Packet::ConnAck(connack)) => self.greeted(now, &connack, out),

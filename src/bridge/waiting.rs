@@ -4,55 +4,54 @@
 //! that to a later packet, and still did not come within a deadline after that. A slow link that goes on
 //! answering in order is never too late, however long its queue is.
 
-use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use crate::flow::Open;
 use crate::mqtt::PacketIdentifier;
 use crate::time::Instant;
 
 #[derive(Debug)]
 pub(super) struct Waiting {
     deadline: Duration,
-    next_stamp: u64,
-    stamps: HashMap<PacketIdentifier, u64>,
-    sent_at: BTreeMap<u64, Instant>,
+    /// When each was sent that is not answered, in that order.
+    sent_at: Open<Instant>,
     progress_at: Instant,
-    overtaken: Option<(u64, Instant)>,
+    /// The oldest of them, if an answer to a later one has come; and when the first such answer came.
+    overtaken: Option<(PacketIdentifier, Instant)>,
 }
 
 impl Waiting {
     pub(super) fn new(deadline: Duration) -> Waiting {
-        Waiting {
-            deadline,
-            next_stamp: 0,
-            stamps: HashMap::new(),
-            sent_at: BTreeMap::new(),
-            progress_at: Instant::ZERO,
-            overtaken: None,
-        }
+        Waiting { deadline, sent_at: Open::new(), progress_at: Instant::ZERO, overtaken: None }
     }
 
     /// A packet that is to be answered was sent.
     pub(super) fn sent(&mut self, now: Instant, identifier: PacketIdentifier) {
-        let stamp = self.next_stamp;
-        self.next_stamp += 1;
-        if let Some(earlier) = self.stamps.insert(identifier, stamp) {
-            self.sent_at.remove(&earlier);
-        }
-        self.sent_at.insert(stamp, now);
+        self.remove(identifier);
+        self.sent_at.push(identifier, now);
     }
 
     /// Its answer came.
     pub(super) fn answered(&mut self, now: Instant, identifier: PacketIdentifier) {
-        let Some(stamp) = self.stamps.remove(&identifier) else { return };
-        self.sent_at.remove(&stamp);
-        self.progress_at = now;
-        if let Some((oldest, _)) = self.sent_at.first_key_value()
-            && *oldest < stamp
-            && self.overtaken.is_none_or(|(overtaken, _)| overtaken != *oldest)
-        {
-            self.overtaken = Some((*oldest, now));
+        let oldest = self.oldest().map(|(oldest, _)| oldest);
+        if !self.remove(identifier) {
+            return;
         }
+        self.progress_at = now;
+        if let Some(oldest) = oldest.filter(|oldest| *oldest != identifier)
+            && self.overtaken.is_none_or(|(overtaken, _)| overtaken != oldest)
+        {
+            self.overtaken = Some((oldest, now));
+        }
+    }
+
+    fn remove(&mut self, identifier: PacketIdentifier) -> bool {
+        self.overtaken.take_if(|(overtaken, _)| *overtaken == identifier);
+        self.sent_at.remove(identifier).is_some()
+    }
+
+    fn oldest(&self) -> Option<(PacketIdentifier, Instant)> {
+        self.sent_at.iter().next().map(|(identifier, at)| (identifier, *at))
     }
 
     /// A write that had been blocked went on: the other end takes bytes.
@@ -62,17 +61,16 @@ impl Waiting {
 
     /// The connection is gone: nothing is answered on it any more.
     pub(super) fn clear(&mut self) {
-        self.stamps.clear();
-        self.sent_at.clear();
+        self.sent_at = Open::new();
         self.overtaken = None;
     }
 
     /// When the link is to be called dead, should nothing come until then.
     pub(super) fn expires_at(&self) -> Option<Instant> {
-        let (oldest, sent_at) = self.sent_at.first_key_value()?;
+        let (oldest, sent_at) = self.oldest()?;
         let from = match self.overtaken {
-            Some((overtaken, at)) if overtaken == *oldest => at,
-            _ => self.progress_at.max(*sent_at),
+            Some((overtaken, at)) if overtaken == oldest => at,
+            _ => self.progress_at.max(sent_at),
         };
         Some(from + self.deadline)
     }

@@ -90,7 +90,7 @@ pub(super) struct Window {
     next_releases: VecDeque<PacketIdentifier>,
     /// PUBLISH to be sent, in order, as the server takes them; with their DUP.
     next_publishes: VecDeque<(PacketIdentifier, bool)>,
-    /// May be sent, and never was.
+    /// While nothing can be sent: what may be sent, and never was. Otherwise `next_publishes` says so.
     unsent: BTreeSet<PacketIdentifier>,
     /// New identifiers, at least one of which waits for the disk.
     batch: Option<(Ticket, Vec<PacketIdentifier>)>,
@@ -198,11 +198,13 @@ impl Window {
     }
 
     fn may_be_published(&mut self, identifier: PacketIdentifier) {
-        if self.outbound.assigned_committed(identifier).is_some() {
+        if self.outbound.assigned_committed(identifier).is_none() {
+            return;
+        }
+        if self.up {
+            self.next_publishes.push_back((identifier, false));
+        } else {
             self.unsent.insert(identifier);
-            if self.up {
-                self.next_publishes.push_back((identifier, false));
-            }
         }
     }
 
@@ -220,7 +222,6 @@ impl Window {
             return None;
         }
         let (identifier, dup) = self.next_publishes.pop_front()?;
-        self.unsent.remove(&identifier);
         Some((identifier, Step::Publish { dup }))
     }
 
@@ -228,17 +229,19 @@ impl Window {
     pub(super) fn suspend(&mut self) {
         self.up = false;
         self.next_releases.clear();
-        self.next_publishes.clear();
+        let never_sent = self.next_publishes.drain(..).filter(|(_, dup)| !dup);
+        self.unsent.extend(never_sent.map(|(identifier, _)| identifier));
         self.outbound.unreserve_all();
     }
 
     /// A new connection: what is open is sent again, with the same identifiers, in order `[MQTT-4.4.0-1]`.
     pub(super) fn resume(&mut self) {
         self.up = true;
+        let unsent = std::mem::take(&mut self.unsent);
         for (identifier, resend, _, _) in self.outbound.resend() {
             match resend {
                 Resend::Publish => {
-                    self.next_publishes.push_back((identifier, !self.unsent.contains(&identifier)));
+                    self.next_publishes.push_back((identifier, !unsent.contains(&identifier)));
                 }
                 Resend::PubRel => self.next_releases.push_back(identifier),
             }
@@ -260,7 +263,6 @@ impl Window {
             // Several that are refused one after the other stay in their order.
             let place = self.postponed_ahead(identifier);
             self.next_publishes.insert(place, (identifier, false));
-            self.unsent.insert(identifier);
         }
         sent
     }

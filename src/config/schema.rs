@@ -469,7 +469,7 @@ static UPLINK: Table = table(&[
     key(
         "window",
         Kind::Number(1, 65_535),
-        "the provider's, else `1000`",
+        "the provider's, else `2000`",
         "Messages sent and not acknowledged at once; the server's Receive Maximum may be lower.",
     ),
     key(

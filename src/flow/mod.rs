@@ -12,4 +12,5 @@ mod outbound;
 mod tests;
 
 pub use inbound::{Inbound, Publication};
+pub(crate) use open::Open;
 pub use outbound::{Outbound, Phase, Received, Resend};

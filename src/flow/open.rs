@@ -13,7 +13,7 @@ const HOLES: usize = 64;
 /// Values by packet identifier, in the order in which they were put in. Small until the first comes: many clients
 /// are never sent anything that they acknowledge.
 #[derive(Debug, Clone)]
-pub(super) struct Open<V>(Option<Box<Places<V>>>);
+pub(crate) struct Open<V>(Option<Box<Places<V>>>);
 
 #[derive(Debug, Clone)]
 struct Places<V> {
@@ -25,51 +25,51 @@ struct Places<V> {
 }
 
 impl<V> Open<V> {
-    pub(super) fn new() -> Open<V> {
+    pub(crate) fn new() -> Open<V> {
         Open(None)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |places| places.values.len())
     }
 
-    pub(super) fn contains(&self, identifier: PacketIdentifier) -> bool {
+    pub(crate) fn contains(&self, identifier: PacketIdentifier) -> bool {
         self.get(identifier).is_some()
     }
 
-    pub(super) fn get(&self, identifier: PacketIdentifier) -> Option<&V> {
+    pub(crate) fn get(&self, identifier: PacketIdentifier) -> Option<&V> {
         self.0.as_ref()?.values.get(&identifier).map(|(_, value)| value)
     }
 
-    pub(super) fn get_mut(&mut self, identifier: PacketIdentifier) -> Option<&mut V> {
+    pub(crate) fn get_mut(&mut self, identifier: PacketIdentifier) -> Option<&mut V> {
         self.0.as_mut()?.values.get_mut(&identifier).map(|(_, value)| value)
     }
 
     /// Puts a value behind all others; its identifier is not in use.
-    pub(super) fn push(&mut self, identifier: PacketIdentifier, value: V) {
+    pub(crate) fn push(&mut self, identifier: PacketIdentifier, value: V) {
         let places = self.0.get_or_insert_with(|| {
             Box::new(Places { values: HashMap::default(), order: VecDeque::new(), first: 0 })
         });
         places.push(identifier, value);
     }
 
-    pub(super) fn remove(&mut self, identifier: PacketIdentifier) -> Option<V> {
+    pub(crate) fn remove(&mut self, identifier: PacketIdentifier) -> Option<V> {
         self.0.as_mut()?.remove(identifier)
     }
 
     /// Everything, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (PacketIdentifier, &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PacketIdentifier, &V)> {
         let order = self.0.iter().flat_map(|places| places.order.iter().flatten());
         order.filter_map(|identifier| Some((*identifier, self.get(*identifier)?)))
     }
 
     /// Every value, to be changed, in no order that means anything.
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.0.iter_mut().flat_map(|places| places.values.values_mut().map(|(_, value)| value))
     }
 
     /// Takes everything out, in order.
-    pub(super) fn take_all(&mut self) -> Vec<(PacketIdentifier, V)> {
+    pub(crate) fn take_all(&mut self) -> Vec<(PacketIdentifier, V)> {
         let Some(places) = self.0.take() else { return Vec::new() };
         let Places { mut values, order, .. } = *places;
         let taken = order.into_iter().flatten().filter_map(|identifier| {
@@ -117,7 +117,7 @@ impl<V> Places<V> {
 
 /// Hashes an identifier. We gave it out ourselves, one after the other: nobody can make them collide.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct IdentifierHasher(u64);
+pub(crate) struct IdentifierHasher(u64);
 
 impl Hasher for IdentifierHasher {
     fn finish(&self) -> u64 {

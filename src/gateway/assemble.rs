@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
@@ -21,6 +22,7 @@ use crate::reading::Render;
 use crate::route::Json;
 use crate::telemetry::{BrokerCounters, BrokerObserver};
 use crate::time::Moment;
+use crate::uplink::UplinkThread;
 use crate::users::Verifier;
 
 use super::bluetooth::Bluetooth;
@@ -69,7 +71,9 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
     } = lay_foundation(config, &system_clock).await?;
     let presence = PresenceBoard::start(&config.gateway.id, owner.entrance(), Arc::clone(&clock)).await?;
     let boots = watch::Sender::new(recovery.state.boots.clone());
+    let uplink_thread = start_uplink_thread(config)?;
     let common = Common {
+        runtime: uplink_thread.as_ref().map_or_else(Handle::current, |thread| thread.handle().clone()),
         journal: journal.clone(),
         presence: presence.subscribe(),
         boots: boots.subscribe(),
@@ -115,6 +119,7 @@ pub(super) async fn assemble(config: &Config, system_clock: SystemClock) -> Resu
         uplinks,
         _tasks: tasks,
         _thread: thread,
+        _uplink_thread: uplink_thread,
     })
 }
 
@@ -222,6 +227,11 @@ fn build_broker(
     });
     let queues = queues.collect();
     (broker, queues)
+}
+
+fn start_uplink_thread(config: &Config) -> Result<Option<UplinkThread>, StartError> {
+    let wanted = !config.uplinks.is_empty();
+    wanted.then(UplinkThread::start).transpose().map_err(StartError::Threads)
 }
 
 async fn start_uplinks(

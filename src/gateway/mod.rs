@@ -42,6 +42,7 @@ use crate::mqtt::TopicError;
 use crate::net::{Bound, BrokerThread, OwnerHandle, Stopped};
 use crate::telemetry::{Answer, BrokerCounters, Snapshot, Wish};
 use crate::time::Instant;
+use crate::uplink::UplinkThread;
 use crate::users::Verifier;
 use bluetooth::Bluetooth;
 use commands::CommandBoard;
@@ -95,6 +96,8 @@ pub struct Gateway {
     uplinks: Vec<KeptUplink>,
     _tasks: Tasks,
     _thread: BrokerThread,
+    /// None where there are no uplinks.
+    _uplink_thread: Option<UplinkThread>,
 }
 
 /// Tasks that end with the gateway, also when it does not get as far as running.

@@ -136,7 +136,12 @@ fn sys(name: &str, uplink: &UplinkStatus) -> Vec<(String, String)> {
     ];
     let dropped: u64 = uplink.dropped.values().sum();
     all.push((below("messages/dropped"), dropped.to_string()));
-    all.extend(uplink.dropped.iter().map(|(why, count)| (below(&format!("messages/dropped/{why}")), count.to_string())));
+    all.extend(
+        uplink
+            .dropped
+            .iter()
+            .map(|(why, count)| (below(&format!("messages/dropped/{why}")), count.to_string())),
+    );
     all.push((below("messages/possible duplicates"), uplink.possible_duplicates.to_string()));
     all.push((below("error"), uplink.last_error.clone().unwrap_or_else(|| "none".to_owned())));
     let connected = uplink.connected_seconds.unwrap_or_default();

@@ -9,13 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 use jiff::tz::TimeZone;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::control::pause_note;
 use super::drain::Drain;
-use crate::bridge::{
-    Metered, Options, PresenceMap, Priority, Provider, Queue, Receive, Restored, Spent,
-};
+use crate::bridge::{Metered, Options, PresenceMap, Priority, Provider, Queue, Receive, Restored, Spent};
 use crate::broker::{ForwardRule, UplinkRules};
 use crate::config::{self, Payload, Secret};
 use crate::disk::{Clock, JournalHandle};
@@ -53,6 +52,8 @@ pub(super) fn rules(uplink: &config::Uplink) -> UplinkRules {
 
 /// What all uplinks of a gateway work with.
 pub(super) struct Common {
+    /// Where their tasks run.
+    pub(super) runtime: Handle,
     pub(super) journal: JournalHandle,
     pub(super) presence: watch::Receiver<PresenceMap>,
     pub(super) boots: watch::Receiver<Boots>,
@@ -121,6 +122,7 @@ async fn try_to_start(
     let connector = connector(uplink, common, session.acknowledgement_deadline)?;
     let options = UplinkOptions { name: uplink.name.clone(), session };
     let surroundings = Surroundings {
+        runtime: common.runtime.clone(),
         journal: common.journal.clone(),
         broker: Some(broker),
         presence: common.presence.clone(),

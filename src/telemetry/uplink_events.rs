@@ -36,7 +36,10 @@ impl UplinkObserver {
             Event::Dropped { count, reason } => {
                 self.counters.count_dropped(*reason, *count);
                 if let Some(count) = self.drops.entry(*reason).or_default().happened(*count) {
-                    tracing::warn!("uplink {name}: {count} messages will not be delivered: {}", reason.label());
+                    tracing::warn!(
+                        "uplink {name}: {count} messages will not be delivered: {}",
+                        reason.label()
+                    );
                 }
             }
             Event::SubscriptionRefused { filter, reason } => {

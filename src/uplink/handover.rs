@@ -48,12 +48,13 @@ impl Handover {
         if self.full || !(self.urgent || self.due.is_some_and(|due| due <= now)) {
             return;
         }
-        if !self.appends.is_empty()
-            && let Err(appends) = self.journal.try_append(std::mem::take(&mut self.appends))
-        {
-            self.appends = appends;
-            self.full = true;
-            return;
+        if !self.appends.is_empty() {
+            let appends = self.take_appends();
+            if let Err(appends) = self.journal.try_append(appends) {
+                self.appends = appends;
+                self.full = true;
+                return;
+            }
         }
         self.due = None;
         if let Some(load) = self.load {
@@ -64,6 +65,12 @@ impl Handover {
             self.load = None;
         }
         self.urgent = false;
+    }
+
+    /// A busy link fills the same room again at once.
+    fn take_appends(&mut self) -> Vec<(Ticket, Urgency, Record)> {
+        let room = self.appends.len().min(UPLINK_HANDOVER_RECORDS);
+        std::mem::replace(&mut self.appends, Vec::with_capacity(room))
     }
 
     /// Waits until there is room again, if there was none; for ever otherwise. May be dropped while it waits.

@@ -17,6 +17,7 @@ mod dead_letters;
 mod handover;
 mod shared_access;
 mod task;
+mod thread;
 
 #[cfg(test)]
 mod tests;
@@ -24,10 +25,12 @@ mod tests;
 pub use connector::{Better, Connector, Credentials, Login, Opened, Opening, ServerConnector, Stream};
 pub use dead_letters::{DeadLetterFile, Replayed};
 pub use shared_access::{NotBase64, SharedAccessKey, username as shared_access_username};
+pub use thread::UplinkThread;
 
 use std::sync::Arc;
 
 use bytestring::ByteString;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -69,6 +72,8 @@ pub enum Command {
 
 /// What an uplink works with.
 pub struct Surroundings {
+    /// Where its task runs.
+    pub runtime: Handle,
     /// Where its deliveries come from.
     pub journal: JournalHandle,
     /// Where what the server publishes goes; `None`: it receives nothing.
@@ -143,7 +148,7 @@ pub async fn spawn(
     queues: Vec<Queue>,
     surroundings: Surroundings,
 ) -> Result<Uplink, JournalStopped> {
-    let Surroundings { journal, broker, presence, boots, clock, renderer, watch: events, lay_aside } =
+    let Surroundings { runtime, journal, broker, presence, boots, clock, renderer, watch: events, lay_aside } =
         surroundings;
     let consumers: Vec<ConsumerId> = queues.iter().map(|queue| queue.consumer).collect();
     let consumer = consumers.first().copied().unwrap_or(ConsumerId(0));
@@ -169,7 +174,7 @@ pub async fn spawn(
         inner_commands,
         (status, server),
     );
-    let task = tokio::spawn(task.run(committed, presence, boots, stop_receiver));
+    let task = runtime.spawn(task.run(committed, presence, boots, stop_receiver));
     Ok(Uplink {
         name: options.name,
         consumer,

@@ -14,12 +14,15 @@ use super::{Command, LayAside, UplinkOptions, Watch};
 use crate::bridge::{Durability, Forwarder, Input, Output, PresenceMap, Status};
 use crate::broker::Relay;
 use crate::disk::{Clock, JournalClient, JournalStopped, Reply};
-use crate::durable::{Boots, ConsumerId, Sequence};
+use crate::durable::{Boots, ConsumerId, Record, Sequence, Urgency};
 use crate::journal::Load;
 use crate::limits::{UPLINK_GATHER_FOR, UPLINK_GATHER_FROM, UPLINK_GOODBYE_DEADLINE};
 use crate::mqtt::{Packet, ProtocolVersion, ReasonCode};
 use crate::net::{Acceptances, Accepted, Publication, Source, Stopped};
 use crate::time::Instant;
+
+/// Room for so many outputs is kept from turn to turn.
+const OUTPUTS_KEPT: usize = 1024;
 
 /// The way to the server.
 enum Way {
@@ -68,6 +71,8 @@ pub(super) struct Task {
     /// While answers of the server are gathered.
     gathering: Option<Pin<Box<Sleep>>>,
     outputs: Vec<Output>,
+    /// Room for those of the next turn.
+    spare_outputs: Vec<Output>,
     /// What the broker did not take yet.
     publications: Vec<Publication>,
     publishing: Option<Publishing>,
@@ -130,6 +135,7 @@ impl Task {
             better: None,
             gathering: None,
             outputs: Vec::new(),
+            spare_outputs: Vec::new(),
             publications: Vec::new(),
             publishing: None,
         }
@@ -293,9 +299,12 @@ impl Task {
     fn carry_out(&mut self) {
         let now = (self.clock)().monotonic;
         while !self.outputs.is_empty() {
-            for output in std::mem::take(&mut self.outputs) {
+            let mut outputs = std::mem::replace(&mut self.outputs, std::mem::take(&mut self.spare_outputs));
+            for output in outputs.drain(..) {
                 self.carry_out_one(now, output);
             }
+            outputs.shrink_to(OUTPUTS_KEPT);
+            self.spare_outputs = outputs;
         }
         self.journal.offer(now);
         self.hand_to_broker();
@@ -326,7 +335,10 @@ impl Task {
                 let committed_only = !self.is_eager;
                 self.journal.load(Load { consumer, after, max_messages, max_bytes, committed_only });
             }
-            Output::Append { ticket, urgency, record } => self.journal.append(now, ticket, urgency, record),
+            Output::Append { ticket, urgency, record } => self.journal.append(now, ticket, urgency, *record),
+            Output::Done { ticket, consumer, sequence } => {
+                self.journal.append(now, ticket, Urgency::Lingers, Record::Done { consumer, sequence });
+            }
             Output::Ingest { token, message, urgency } => {
                 let relay = Relay::AllBut(self.forwarder.consumer());
                 self.publications.push(Publication { token, message: *message, relay, urgency });

@@ -168,6 +168,7 @@ async fn prepare(change: impl FnOnce(&mut Options)) -> (Finish, UplinkOptions, S
     change(&mut session);
     let options = UplinkOptions { name: "cloud".into(), session };
     let surroundings = Surroundings {
+        runtime: Handle::current(),
         journal: journal.clone(),
         broker: None,
         presence: presence_receiver,

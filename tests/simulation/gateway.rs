@@ -280,7 +280,12 @@ impl Gateway {
                     self.append(now, writer, &mut records);
                     self.ask_journal(now, Request::Load(load, Destination::Uplink));
                 }
-                bridge::Output::Append { ticket, urgency, record } => records.push((ticket, urgency, record)),
+                bridge::Output::Append { ticket, urgency, record } => {
+                    records.push((ticket, urgency, *record))
+                }
+                bridge::Output::Done { ticket, consumer, sequence } => {
+                    records.push((ticket, Urgency::Lingers, Record::Done { consumer, sequence }));
+                }
                 bridge::Output::Ingest { .. } => panic!("nothing was asked of the cloud"),
                 bridge::Output::Event(bridge::Event::Dropped { count, reason }) => {
                     out.push(Effect::Dropped { count, reason });

@@ -84,6 +84,7 @@ impl Gateway {
         let (presence, presence_receiver) = watch::channel(PresenceMap::default());
         let (boots, boots_receiver) = watch::channel(Boots::default());
         let surroundings = Surroundings {
+            runtime: tokio::runtime::Handle::current(),
             journal: journal.clone(),
             broker: None,
             presence: presence_receiver,

@@ -27,7 +27,7 @@ const AT_ONCE: u64 = 100;
 /// There and back.
 const WAY: Duration = Duration::from_millis(40);
 /// Deliveries in memory: the window, and what was read ahead of it.
-const IN_MEMORY: u64 = 1000 + 2 * UPLINK_LOAD_MESSAGES as u64;
+const IN_MEMORY: u64 = 2000 + 2 * UPLINK_LOAD_MESSAGES as u64;
 
 struct NoReadings;
 
@@ -144,7 +144,11 @@ impl World {
                     Output::Send(packet) => answers.extend(self.cloud(packet)),
                     Output::Append { ticket, urgency, record } => {
                         let writer = Writer::uplink(CONSUMER);
-                        self.journal.append(self.now, writer, ticket, urgency, record);
+                        self.journal.append(self.now, writer, ticket, urgency, *record);
+                    }
+                    Output::Done { ticket, consumer, sequence } => {
+                        let (writer, done) = (Writer::uplink(CONSUMER), Record::Done { consumer, sequence });
+                        self.journal.append(self.now, writer, ticket, Urgency::Lingers, done);
                     }
                     Output::Load { consumer, after, max_messages, max_bytes } => {
                         let load = Load { consumer, after, max_messages, max_bytes, committed_only: true };

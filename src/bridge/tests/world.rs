@@ -71,6 +71,11 @@ impl FakeJournal {
         self.last
     }
 
+    fn append(&mut self, ticket: Ticket, record: Record) {
+        self.appended.push(record.clone());
+        self.pending.push((Some(ticket), record));
+    }
+
     /// Puts all that waits on disk: the last ticket of the forwarder, and up to where something is available.
     fn commit(&mut self) -> (Option<Ticket>, BTreeMap<ConsumerId, Sequence>) {
         let mut ticket = None;
@@ -334,10 +339,12 @@ impl World {
                     self.loads.push_back((consumer, after, max_messages));
                 }
                 Output::Append { ticket, urgency, record } => {
-                    let awaited = matches!(record, Record::Assigned { .. } | Record::Released { .. });
+                    let awaited = matches!(*record, Record::Assigned { .. } | Record::Released { .. });
                     assert_eq!(awaited, urgency == Urgency::Awaited, "{record:?}");
-                    self.journal.appended.push(record.clone());
-                    self.journal.pending.push((Some(ticket), record));
+                    self.journal.append(ticket, *record);
+                }
+                Output::Done { ticket, consumer, sequence } => {
+                    self.journal.append(ticket, Record::Done { consumer, sequence });
                 }
                 Output::Ingest { token, message, .. } => self.ingested.push((token, *message)),
                 Output::Event(event) => self.events.push(event),
