@@ -114,7 +114,7 @@ async fn what_the_cloud_has_in_time_is_never_written_and_the_rest_is_kept() {
     let link = folder.path().join("bench");
     let mut sensor = Simulated::start(KIND, &link, 0, Duration::from_millis(10)).unwrap();
     let program = Program::start(&format!(
-        "[http]\naddress = \"127.0.0.1:0\"\n[sensor.bench]\nserial = \"{}\"\nprofile = \"{}\"\n\
+        "[http]\naddress = \"127.0.0.1:0\"\n[journal]\ncommit_interval_ms = 3000\n[sensor.bench]\nserial = \"{}\"\nprofile = \"{}\"\n\
          [uplink.cloud]\nurl = \"mqtt://{}\"\ndurability = \"either\"\n",
         link.display(),
         KIND.profile(),
@@ -122,8 +122,8 @@ async fn what_the_cloud_has_in_time_is_never_written_and_the_rest_is_kept() {
     ));
     let line = program.wait_for_line("the dashboard is at http://");
     let http: SocketAddr = line.rsplit_once("http://").unwrap().1.trim_end_matches('/').parse().unwrap();
-    // What is told once at the start is on disk after one interval.
-    wait_until(|| cloud.count() >= 200);
+    // What is told once at the start is on disk after one interval, and a busy machine has time to answer.
+    wait_until(|| cloud.count() >= 600);
     let (written, spared) = ("tidegate_journal_written_bytes_total", "tidegate_journal_spared_total");
     let (before, count) = (metric(http, written), cloud.count());
     wait_until(|| cloud.count() >= count + 200);
