@@ -13,10 +13,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
-use crate::durable::{ConsumerId, LoadedDelivery, Sequence, Ticket};
-use crate::limits::LOAD_BYTES;
+use crate::durable::{ConsumerId, LoadedDelivery, Message, Sequence, Ticket};
+use crate::limits::{LOAD_BYTES, Limits};
 use crate::mqtt::PacketIdentifier;
 
+use super::ledger::message_bytes;
 use super::{Broker, Output, Turn};
 
 /// The journal's side of one session.
@@ -31,8 +32,10 @@ pub(super) struct Backlog {
     read_ahead: VecDeque<LoadedDelivery>,
     /// What was open when the client came back, by message: it has its identifier already.
     reopened: BTreeMap<Sequence, PacketIdentifier>,
-    /// How many messages are owed, as far as this run knows.
+    /// How many messages are owed.
     owed: usize,
+    /// And about how many bytes.
+    owed_bytes: u64,
 }
 
 /// Whether an answer of the journal is on its way.
@@ -57,6 +60,7 @@ impl Backlog {
             read_ahead: VecDeque::new(),
             reopened: BTreeMap::new(),
             owed: 0,
+            owed_bytes: 0,
         }
     }
 
@@ -70,16 +74,29 @@ impl Backlog {
         self.cursor >= self.last_owed && self.read_ahead.is_empty() && self.loading == Loading::No
     }
 
-    /// How many messages are owed, as far as this run knows.
+    /// How many messages are owed.
     pub(super) fn owed(&self) -> usize {
         self.owed
     }
 
+    /// Whether nothing more may be owed.
+    pub(super) fn is_full(&self, limits: &Limits) -> bool {
+        let most = u64::try_from(limits.max_queued_bytes).unwrap_or(u64::MAX);
+        self.owed >= limits.max_queued_messages || self.owed_bytes >= most
+    }
+
+    /// What an earlier run left behind.
+    pub(super) fn restore_owed(&mut self, messages: u64, bytes: u64) {
+        self.owed = usize::try_from(messages).unwrap_or(usize::MAX);
+        self.owed_bytes = bytes;
+    }
+
     /// One more message is owed, to be read from the journal in its turn.
-    pub(super) fn owe(&mut self, sequence: Sequence) {
+    pub(super) fn owe(&mut self, sequence: Sequence, message: &Message) {
         assert!(sequence > self.last_owed, "messages are kept in the order of their sequences");
         self.last_owed = sequence;
         self.owed += 1;
+        self.owed_bytes += u64::try_from(message_bytes(message)).unwrap_or(0);
     }
 
     /// The last message owed was handed over as it came.
@@ -94,7 +111,11 @@ impl Backlog {
 
     /// So many messages are not owed any more.
     pub(super) fn settle(&mut self, count: usize) {
+        // Which ones is not known: an average one each.
+        let each = self.owed_bytes / u64::try_from(self.owed.max(1)).unwrap_or(u64::MAX);
         self.owed = self.owed.saturating_sub(count);
+        let bytes = each.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
+        self.owed_bytes = if self.owed == 0 { 0 } else { self.owed_bytes.saturating_sub(bytes) };
     }
 
     /// The connection is gone: what was read ahead is read again for the next one.
@@ -211,14 +232,24 @@ impl Broker {
         self.send_on(turn, key);
     }
 
-    /// The journal gave up some of what it owed.
-    pub(super) fn journal_dropped(&mut self, consumer: ConsumerId, count: u64) {
-        let backlog = match (self.sessions.by_consumer(consumer), self.groups.by_consumer(consumer)) {
+    /// How much of an earlier run is owed to a session or a group, of which [`Broker::restore`] knows.
+    pub fn restore_owed(&mut self, consumer: ConsumerId, messages: u64, bytes: u64) {
+        if let Some(backlog) = self.backlog_of_consumer(consumer) {
+            backlog.restore_owed(messages, bytes);
+        }
+    }
+
+    fn backlog_of_consumer(&mut self, consumer: ConsumerId) -> Option<&mut Backlog> {
+        match (self.sessions.by_consumer(consumer), self.groups.by_consumer(consumer)) {
             (Some(key), _) => self.sessions.at(key).backlog.as_deref_mut(),
             (None, Some(group)) => self.groups.at(group).and_then(|group| group.backlog.as_mut()),
             (None, None) => None,
-        };
-        if let Some(backlog) = backlog {
+        }
+    }
+
+    /// The journal gave up some of what it owed.
+    pub(super) fn journal_dropped(&mut self, consumer: ConsumerId, count: u64) {
+        if let Some(backlog) = self.backlog_of_consumer(consumer) {
             backlog.settle(usize::try_from(count).unwrap_or(usize::MAX));
         }
     }

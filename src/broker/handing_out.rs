@@ -93,7 +93,7 @@ impl Broker {
             unreachable!("only who has a backlog is owed something");
         };
         let was_caught_up = backlog.is_caught_up();
-        backlog.owe(sequence);
+        backlog.owe(sequence, message);
         // QoS 2 needs its identifier on disk first; it takes the way through the journal.
         let at_once = was_caught_up && qos == QoS::AtLeastOnce;
         if !at_once || session.readiness(0, qos) != Readiness::Now {

@@ -196,7 +196,8 @@ fn approximate_bytes(record: &Record) -> usize {
         }
 }
 
-fn message_bytes(message: &Message) -> usize {
+/// About how many bytes a message takes.
+pub(super) fn message_bytes(message: &Message) -> usize {
     let body = match &message.body {
         MessageBody::Publish { payload, .. } => payload.len(),
         MessageBody::Reading(reading) => 32 * reading.measurements.len(),

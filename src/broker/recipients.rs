@@ -150,7 +150,7 @@ impl Broker {
                 }
                 Subscriber::Session(_) | Subscriber::Group(_) => {
                     let Some(backlog) = self.backlog_of(recipient.subscriber) else { continue };
-                    if backlog.owed() >= self.limits_of(recipient.subscriber).max_queued_messages {
+                    if backlog.is_full(self.limits_of(recipient.subscriber)) {
                         turn.dropped(1, DropReason::QueueFull);
                         recipient.share = Share::Dropped;
                         continue;

@@ -158,7 +158,7 @@ impl Broker {
                     Subscriber::Uplink(..) => None,
                 };
                 if let Some(backlog) = backlog {
-                    backlog.owe(sequence);
+                    backlog.owe(sequence, &message);
                     owed_to.push(backlog.consumer);
                 }
             }

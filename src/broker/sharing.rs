@@ -176,7 +176,7 @@ impl Broker {
         let Some(backlog) = &mut group.backlog else {
             unreachable!("only a group that the journal knows is owed something");
         };
-        backlog.owe(sequence);
+        backlog.owe(sequence, message);
         if !is_idle {
             return if group.is_stuck() { group.read_on(turn) } else { self.spread(turn, id) };
         }
@@ -340,7 +340,7 @@ impl Broker {
             let kept = self.keep(turn, &held.message, std::iter::once(delivery).collect(), Urgency::Lingers);
             self.shared_done(turn, id, &held);
             if let Some(((sequence, _), backlog)) = kept.zip(self.sessions.at(key).backlog.as_mut()) {
-                backlog.owe(sequence);
+                backlog.owe(sequence, &held.message);
             }
             return self.send_own(turn, key);
         }

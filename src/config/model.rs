@@ -11,7 +11,7 @@ use crate::adapter::serial::{LineOptions, PortAddress};
 use crate::bridge::{DayWindow, Durability, Forward, MessageId, Order, Provider, Rate, Receive};
 use crate::broker::Rights;
 use crate::device::Options;
-use crate::journal::WhenFull;
+use crate::journal::{WhenFull, WhenUsedUp};
 use crate::limits::Limits;
 use crate::mqtt::ProtocolVersion;
 use crate::net::ListenAddress;
@@ -161,6 +161,12 @@ pub struct Uplink {
     pub receive: Vec<Receive>,
     /// What goes first after an outage.
     pub order: Order,
+    /// How much of the journal may wait for it.
+    pub max_bytes: Option<u64>,
+    /// How long a message may wait for it.
+    pub max_age: Option<Duration>,
+    /// What happens at `max_bytes`.
+    pub when_full: WhenUsedUp,
     /// Whether a message may go up before it is on disk.
     pub durability: Durability,
     /// Where messages carry their names.

@@ -497,6 +497,24 @@ static UPLINK: Table = table(&[
         "For links that cost: at which times of the day, in local time, they may be used, as `\"22:00-06:00\"`. Outside of them only alarms are sent. Empty: always.",
     ),
     key(
+        "max_bytes",
+        Kind::Size(64 << 10, 1 << 44),
+        "",
+        "How much of the journal may wait for this uplink; unless it is said, only `[journal]` bounds it.",
+    ),
+    key(
+        "max_age",
+        Kind::Duration,
+        "that of `[journal]`",
+        "Messages that waited longer for this uplink are dropped, and counted.",
+    ),
+    key(
+        "when_full",
+        Kind::Choice(&["drop-oldest", "drop-newest"]),
+        "`\"drop-oldest\"`",
+        "What happens at its own `max_bytes`: the oldest go, those of `bulk` rules first and alarms last, or what is new is not kept for it.",
+    ),
+    key(
         "durability",
         Kind::Choice(&["disk", "either"]),
         "`\"disk\"`",

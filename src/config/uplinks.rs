@@ -14,6 +14,7 @@ use super::tree::{Node, Table, Value};
 use crate::bridge::{
     Batch, DayWindow, Durability, Forward, MessageId, Order, Priority, Receive, RetainPolicy, Target,
 };
+use crate::journal::WhenUsedUp;
 use crate::mqtt::{ProtocolVersion, QoS, TopicFilter};
 
 const DEFAULT_KEEP_ALIVE_SECONDS: u16 = 60;
@@ -41,6 +42,12 @@ pub(super) fn uplink(section: &Section<'_>, gateway_id: &str, folder: &Folder) -
                 backlog_percent: section.number("backlog_percent").unwrap_or(DEFAULT_BACKLOG_PERCENT),
             },
             _ => Order::Fifo,
+        },
+        max_bytes: section.size("max_bytes"),
+        max_age: section.duration("max_age"),
+        when_full: match section.text("when_full") {
+            Some("drop-newest") => WhenUsedUp::DropNewest,
+            _ => WhenUsedUp::DropOldest,
         },
         durability: match section.text("durability") {
             Some("either") => Durability::Either,

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::counters::Counters;
 use super::thread::CommitHere;
 use crate::durable::{ConsumerId, DropReason, JournalHealth, Record, Sequence, Ticket, Urgency};
-use crate::journal::{Load, Loaded, Status, Writer};
+use crate::journal::{Load, Loaded, Quota, Status, Writer};
 
 /// The journal's thread has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +57,7 @@ pub(super) enum Request {
     Register { writer: Writer, mailbox: Arc<Mailbox>, is_eager: bool },
     Append { writer: Writer, records: Records },
     Load { writer: Writer, load: Load },
+    Quota(Quota),
     Status { answer: oneshot::Sender<Status> },
     Shutdown { answer: oneshot::Sender<()> },
 }
@@ -114,6 +115,14 @@ impl JournalHandle {
             self.requests.send(request).await.map_err(|_| JournalStopped)?;
         }
         Ok(client)
+    }
+
+    /// Gives some consumers a share, see [`crate::journal::Journal::set_quota`].
+    ///
+    /// # Errors
+    /// When the journal has stopped.
+    pub async fn set_quota(&self, quota: Quota) -> Result<(), JournalStopped> {
+        self.requests.send(Request::Quota(quota)).await.map_err(|_| JournalStopped)
     }
 
     /// What is in the journal now.

@@ -211,6 +211,7 @@ impl<D: Disk> Desk<D> {
                 self.append(now, writer, records);
             }
             Request::Load { writer, load } => self.load(writer, load),
+            Request::Quota(quota) => self.journal.set_quota(quota),
             Request::Status { answer } => {
                 let _ = answer.send(self.journal.status());
             }

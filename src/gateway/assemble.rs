@@ -220,6 +220,9 @@ fn build_broker(
     let broker = Broker::new(config.limits.clone(), Arc::clone(renderer));
     let mut broker = broker.with_rights(config.rights.clone());
     broker.restore(&recovery.state, &recovery.queued, now);
+    for (consumer, owed) in &recovery.backlogs {
+        broker.restore_owed(*consumer, owed.messages, owed.bytes);
+    }
     let uplinks = config.uplinks.iter();
     let queues = uplinks.map(|uplink| {
         let first = broker.add_uplink(now, &uplinks::rules(uplink), outputs);

@@ -1,5 +1,6 @@
 //! Uplinks: from their configuration to running tasks.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use crate::broker::{ForwardRule, UplinkRules};
 use crate::config::{self, Payload, Secret};
 use crate::disk::{Clock, JournalHandle};
 use crate::durable::{Boots, ConsumerId};
-use crate::journal::Recovery;
+use crate::journal::{Quota, Recovery};
 use crate::mqtt::TopicName;
 use crate::net::{Acceptances, Source};
 use crate::reading::Render;
@@ -118,6 +119,8 @@ async fn try_to_start(
     queues: Vec<Queue>,
     broker: (Source, Acceptances),
 ) -> Result<uplink::Uplink, String> {
+    let share = share(uplink, &queues);
+    common.journal.set_quota(share).await.map_err(|stopped| stopped.to_string())?;
     let session = session(uplink, common);
     let connector = connector(uplink, common, session.acknowledgement_deadline)?;
     let options = UplinkOptions { name: uplink.name.clone(), session };
@@ -138,6 +141,18 @@ async fn try_to_start(
         running.command(Command::Pause).await;
     }
     Ok(running)
+}
+
+/// Its share of the journal: what is least urgent goes first.
+fn share(uplink: &config::Uplink, queues: &[Queue]) -> Quota {
+    let mut by_priority: Vec<&Queue> = queues.iter().collect();
+    by_priority.sort_by_key(|queue| Reverse(queue.priority));
+    Quota {
+        consumers: by_priority.into_iter().map(|queue| queue.consumer).collect(),
+        max_bytes: uplink.max_bytes,
+        max_age: uplink.max_age,
+        when_used_up: uplink.when_full,
+    }
 }
 
 /// What readings look like at its server.

@@ -35,6 +35,7 @@ impl<D: Disk> Journal<D> {
     pub fn tend(&mut self, now: Moment) -> Vec<Event> {
         self.resolve_doubts();
         self.drop_aged(&now);
+        self.keep_to_ages(&now);
         self.make_room(now);
         if self.wants_tending(now)
             && let Ok(slot) = self.create_slot(now, self.options.segment_bytes)
@@ -72,6 +73,7 @@ impl<D: Disk> Journal<D> {
 
     /// Finds out whether there is room, and makes some if not.
     pub(super) fn make_room(&mut self, now: Moment) {
+        self.keep_to_quotas();
         self.retire();
         self.compact_if_worth_it(now);
         while self.must_drop(now) {

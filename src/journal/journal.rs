@@ -7,10 +7,11 @@ use super::codec::Entry;
 use super::commit::Refused;
 use super::compact::Compaction;
 use super::disk::Disk;
-use super::index::Index;
+use super::index::{Index, Queue};
 use super::keep_latest::Latest;
 use super::options::Options;
 use super::pending::{From, Pending, What, about};
+use super::quota::Quota;
 use super::recover::{self, Found};
 use super::segments::Segments;
 use super::types::{Backlog, Event, OpenError, Recovery, Report, Sizes, Status, Writer};
@@ -37,6 +38,9 @@ pub struct Journal<D> {
     pub(super) eager: BTreeSet<ConsumerId>,
     /// What waits for whom of them, and was not said.
     pub(super) ahead: BTreeMap<ConsumerId, Sequence>,
+    pub(super) quotas: Vec<Quota>,
+    /// Who is kept nothing new for, because their share is used up.
+    pub(super) used_up: BTreeSet<ConsumerId>,
     pub(super) compaction: Option<Compaction>,
     pub(super) latest: Latest,
     pub(super) next_commit: u64,
@@ -88,6 +92,8 @@ impl<D: Disk> Journal<D> {
             pending: Pending::default(),
             eager: BTreeSet::new(),
             ahead: BTreeMap::new(),
+            quotas: Vec::new(),
+            used_up: BTreeSet::new(),
             compaction: None,
             latest: Latest::default(),
             next_commit,
@@ -112,14 +118,26 @@ impl<D: Disk> Journal<D> {
                     recovery.state.apply(&record);
                     journal.take(now, From::EarlierRun, Urgency::Awaited, record);
                 }
-                What::Note(note) => journal.pending.note(note),
+                What::Note(note) => {
+                    if let Entry::DroppedRange { consumer, first, last, .. } = &note {
+                        journal.pending.settle_range(*consumer, *first, *last);
+                    }
+                    journal.pending.note_from(From::EarlierRun, note);
+                }
                 What::Moved(_) | What::Spared => {}
             }
         }
         journal.last_recovered = journal.last_appended;
-        let queues = journal.index.queues().filter(|(_, queue)| queue.messages() > 0);
-        recovery.queued = queues.map(|(consumer, queue)| (consumer, queue.last_queued())).collect();
-        recovery.queued.extend(journal.pending.last_owed());
+        let queues = || journal.index.queues().filter(|(_, queue)| queue.messages() > 0);
+        recovery.queued = queues().map(|(consumer, queue)| (consumer, queue.last_queued())).collect();
+        recovery.queued.extend(journal.pending.last_owed().map(|(consumer, last, _)| (consumer, last)));
+        let owed = |queue: &Queue| (queue.messages(), queue.bytes(&journal.index));
+        let owed = queues().map(|(consumer, queue)| (consumer, owed(queue)));
+        let tail = journal.pending.last_owed().map(|(consumer, _, messages)| (consumer, (messages, 0)));
+        for (consumer, (messages, bytes)) in owed.chain(tail) {
+            let backlog: &mut Backlog = recovery.backlogs.entry(consumer).or_default();
+            (backlog.messages, backlog.bytes) = (backlog.messages + messages, backlog.bytes + bytes);
+        }
         Ok((journal, recovery))
     }
 
@@ -155,12 +173,13 @@ impl<D: Disk> Journal<D> {
     }
 
     fn take(&mut self, now: Moment, from: From, urgency: Urgency, record: Record) {
-        let mut may_be_spared = false;
+        let (mut may_be_spared, mut refused) = (false, BTreeSet::new());
         match &record {
             Record::Kept { sequence, deliveries, .. } => {
                 assert!(*sequence > self.last_appended, "sequence {sequence} was given twice");
                 self.last_appended = *sequence;
                 may_be_spared = urgency == Urgency::Lingers && self.goes_ahead(*sequence, deliveries);
+                refused = self.used_up_of(deliveries);
             }
             Record::Done { consumer, sequence } | Record::Dropped { consumer, sequence, .. } => {
                 self.settle(*consumer, *sequence);
@@ -185,6 +204,7 @@ impl<D: Disk> Journal<D> {
             return self.pending.acknowledge(now.monotonic, from, consumer, sequence);
         }
         self.pending.append(now.monotonic, from, urgency, record, may_be_spared);
+        self.give_up_appended(self.last_appended, from, refused);
     }
 
     /// Whether somebody eager is to get a message before it is on disk.

@@ -5,7 +5,7 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | `journal` `pending` `load` `commit` `compact` `keep_latest` | the machine: records come in, wait, are read back, come to disk, make room |
+//! | `journal` `pending` `load` `commit` `compact` `keep_latest` `quota` | the machine: records come in, wait, are read back, come to disk, make room |
 //! | `index` `chunk` `opening` `ranges` | where what is owed lies, in memory: as little of it as is in use |
 //! | `files` `walk` `replay` `recover` `finder` `checkpoint` | reading it back, and what makes that short |
 //! | `examine` `judge` | reading what is older, when it is needed or there is time; what is damaged in it |
@@ -101,6 +101,7 @@ mod load;
 mod opening;
 mod options;
 mod pending;
+mod quota;
 mod ranges;
 mod recover;
 mod replay;
@@ -112,6 +113,7 @@ mod walk;
 pub use disk::{Disk, FileEntry};
 pub use journal::Journal;
 pub use options::{Options, OptionsError, PAGE_BYTES, WhenFull};
+pub use quota::{Quota, WhenUsedUp};
 pub use types::{
     Alarm, Backlog, Event, Load, Loaded, Lost, OpenError, Place, Recovery, Report, Sizes, Status, Writer,
 };

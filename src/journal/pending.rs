@@ -156,7 +156,7 @@ impl Pending {
         record: Record,
         may_be_spared: bool,
     ) {
-        let number = self.passed.wrapping_add(u64::try_from(self.items.len()).unwrap_or(u64::MAX));
+        let number = self.next_number();
         self.awaited |= urgency == Urgency::Awaited;
         let start = self.encoded.len();
         put_record_entry(&mut self.encoded, &record);
@@ -189,9 +189,27 @@ impl Pending {
     }
 
     pub(super) fn note(&mut self, note: Entry) {
+        self.note_from(From::Journal, note);
+    }
+
+    /// A note that belongs to what it comes with.
+    pub(super) fn note_from(&mut self, from: From, note: Entry) {
         let start = self.encoded.len();
         put_note(&mut self.encoded, &note);
-        self.push(Instant::ZERO, start, From::Journal, Small::Note(Box::new(note)));
+        self.push(Instant::ZERO, start, from, Small::Note(Box::new(note)));
+    }
+
+    /// A note about a message that was appended just now: it comes to disk with it, and where that is spared, it is, too.
+    pub(super) fn note_about(&mut self, sequence: Sequence, from: From, note: Entry) {
+        let number = self.next_number();
+        if let Some(kept) = self.kept_mut(sequence).filter(|kept| kept.may_be_spared) {
+            kept.about.push(number);
+        }
+        self.note_from(from, note);
+    }
+
+    fn next_number(&self) -> u64 {
+        self.passed.wrapping_add(u64::try_from(self.items.len()).unwrap_or(u64::MAX))
     }
 
     /// A message is copied; `body` as `kept_body` gives it.
@@ -230,6 +248,15 @@ impl Pending {
             kept.owed = kept.owed.saturating_sub(1);
         }
         was_owed
+    }
+
+    /// The same for all that wait in a range.
+    pub(super) fn settle_range(&mut self, consumer: ConsumerId, first: Sequence, last: Sequence) {
+        let owed = self.owed.get(&consumer).into_iter().flatten().copied();
+        let these: Vec<Sequence> = owed.filter(|sequence| (first..=last).contains(sequence)).collect();
+        for sequence in these {
+            self.settle(consumer, sequence);
+        }
     }
 
     fn is_not_owed_any_more(&mut self, consumer: ConsumerId, sequence: Sequence) -> bool {
@@ -312,9 +339,10 @@ impl Pending {
         self.spared_bytes = 0;
     }
 
-    /// The last message that waits and is owed, for each consumer.
-    pub(super) fn last_owed(&self) -> impl Iterator<Item = (ConsumerId, Sequence)> + '_ {
-        self.owed.iter().filter_map(|(consumer, owed)| Some((*consumer, *owed.back()?)))
+    /// The last message that waits and is owed, for each consumer; and how many are.
+    pub(super) fn last_owed(&self) -> impl Iterator<Item = (ConsumerId, Sequence, u64)> + '_ {
+        let count = |owed: &VecDeque<Sequence>| u64::try_from(owed.len()).unwrap_or(u64::MAX);
+        self.owed.iter().filter_map(move |(consumer, owed)| Some((*consumer, *owed.back()?, count(owed))))
     }
 
     /// What waits and is owed to a consumer after `after`, in order.

@@ -131,6 +131,8 @@ pub struct Recovery {
     pub state: State,
     /// The last sequence that is owed to each consumer to whom anything is owed.
     pub queued: BTreeMap<ConsumerId, Sequence>,
+    /// How much that is, about.
+    pub backlogs: BTreeMap<ConsumerId, Backlog>,
     /// What was repaired and what was lost.
     pub report: Report,
 }

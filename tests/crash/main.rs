@@ -20,6 +20,7 @@ mod model;
 mod oracle;
 mod power;
 mod quota;
+mod share;
 mod skips;
 mod spared;
 mod upgrade;

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use tidegate::durable::{ConsumerId, Record, Sequence, Urgency};
-use tidegate::journal::{Load, Options, Report, WhenFull};
+use tidegate::journal::{Load, Options, Quota, Report, WhenFull, WhenUsedUp};
 
 use crate::crash_disk::{FaultRates, Tear};
 use crate::world::{CONSUMERS, World, assigned, options};
@@ -126,6 +126,17 @@ fn what_was_committed_survives_failing_disks_too() {
     });
 }
 
+/// Two consumers with a share each.
+fn quotas() -> Vec<Quota> {
+    let quota = |consumer, when_used_up| Quota {
+        consumers: vec![ConsumerId(consumer)],
+        max_bytes: Some(40_000),
+        max_age: None,
+        when_used_up,
+    };
+    vec![quota(1, WhenUsedUp::DropNewest), quota(3, WhenUsedUp::DropOldest)]
+}
+
 /// The same with little room: what is missing is what was said to be dropped.
 #[test]
 fn what_was_committed_survives_or_is_counted_when_there_is_little_room() {
@@ -135,6 +146,8 @@ fn what_was_committed_survives_or_is_counted_when_there_is_little_room() {
         let options = Options { max_bytes: 8 * 64 * 1024, when_full, ..options(seed) };
         let mut world = World::new(seed, options);
         world.let_some_ahead();
+        world.quotas = quotas();
+        world.quotas.clone().into_iter().for_each(|quota| world.journal().set_quota(quota));
         for _ in 0..4 {
             world.disk.set_fault_rates(FaultRates { write: 5, sync: 5, create: 10, read: 0 });
             let cut_in = 1 + world.rng.below(600);

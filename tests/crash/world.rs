@@ -11,7 +11,7 @@ use bytestring::ByteString;
 use tidegate::durable::{
     ConsumerId, Delivery, Message, MessageBody, Record, Sequence, State, Ticket, Urgency,
 };
-use tidegate::journal::{Event, Journal, Load, Options, Recovery, Report, Writer};
+use tidegate::journal::{Event, Journal, Load, Options, Quota, Recovery, Report, Writer};
 use tidegate::mqtt::{PacketIdentifier, QoS, TopicName};
 use tidegate::time::{BootId, Instant, Moment, TimeQuality};
 
@@ -44,6 +44,7 @@ pub(crate) struct World {
     pub(crate) patient: BTreeSet<(ConsumerId, Sequence)>,
     /// Who is given what is not yet on disk.
     pub(crate) eager: Vec<ConsumerId>,
+    pub(crate) quotas: Vec<Quota>,
     /// What the journal said that it gave up.
     pub(crate) dropped: BTreeMap<ConsumerId, u64>,
     pub(crate) events: Vec<Event>,
@@ -79,6 +80,7 @@ impl World {
             spared: BTreeSet::new(),
             patient: BTreeSet::new(),
             eager: Vec::new(),
+            quotas: Vec::new(),
             dropped: BTreeMap::new(),
             events: Vec::new(),
         };
@@ -100,8 +102,9 @@ impl World {
 
     pub(crate) fn open(&mut self) -> Recovery {
         let options = Options { seed: self.rng.next(), ..self.options.clone() };
-        let (journal, recovery) =
+        let (mut journal, recovery) =
             Journal::open(self.disk.clone(), options, self.now).expect("a journal always opens");
+        self.quotas.iter().for_each(|quota| journal.set_quota(quota.clone()));
         self.journal = Some(journal);
         recovery
     }

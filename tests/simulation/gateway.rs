@@ -118,6 +118,9 @@ impl Gateway {
         let mut broker =
             Broker::new(plan.limits.clone(), Arc::new(PayloadNamesMessage { padding: plan.padding }));
         broker.restore(&recovery.state, &recovery.queued, now);
+        for (consumer, owed) in &recovery.backlogs {
+            broker.restore_owed(*consumer, owed.messages, owed.bytes);
+        }
         let mut gateway = Gateway {
             broker,
             uplink: None,

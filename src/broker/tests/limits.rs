@@ -96,3 +96,27 @@ fn too_large_messages_are_left_out() {
     assert_eq!(world.heard(large).len(), 1);
     assert_eq!(world.dropped(DropReason::PacketTooLarge), 1);
 }
+
+/// A session that is away has bounds, too, by count and by bytes: what is new is not kept for it. What an earlier run
+/// left counts.
+#[test]
+fn what_the_journal_owes_to_a_session_is_bounded() {
+    for limits in [
+        Limits { max_queued_messages: 3, ..Limits::default() },
+        Limits { max_queued_bytes: 25, ..Limits::default() },
+    ] {
+        let mut world = World::with(limits);
+        let away = world.join(Login::v5("c").persistent());
+        world.subscribe(away, "t", 1);
+        world.leave(away);
+        let publisher = world.join(Login::v311("p"));
+        for number in 1..=5 {
+            world.send(publisher, qos1("t", number, "12345678"));
+        }
+        assert_eq!(world.dropped(DropReason::QueueFull), 2);
+        let mut world = world.crash();
+        let publisher = world.join(Login::v311("p"));
+        world.send(publisher, qos1("t", 6, "12345678"));
+        assert_eq!(world.dropped(DropReason::QueueFull), 1, "what an earlier run left counts");
+    }
+}

@@ -134,6 +134,12 @@ impl World {
         let owed = &world.journal.owed;
         let queued = owed.iter().filter_map(|(id, owed)| Some((*id, *owed.last_key_value()?.0))).collect();
         world.broker.restore(&state, &queued, world.now);
+        for (consumer, owed) in &world.journal.owed {
+            let bytes = owed.values().map(|(_, message)| crate::broker::ledger::message_bytes(message));
+            let (messages, bytes) =
+                (u64::try_from(owed.len()).unwrap(), u64::try_from(bytes.sum::<usize>()).unwrap());
+            world.broker.restore_owed(*consumer, messages, bytes);
+        }
         world.journal.of_earlier_runs = world.journal.records.len();
         world
     }
