@@ -78,8 +78,8 @@ pub(super) trait CommitHere: Send + Sync {
     /// Commits these records on the thread that asks, with everything else that waits.
     ///
     /// # Errors
-    /// The records, when this is no moment for it: somebody works at the desk, the disk is slow, or `may` says no,
-    /// which is asked when nobody works there.
+    /// The records, when this is no moment for it: somebody works at the desk, the disk is slow, the journal wants
+    /// tending, or `may` says no, which is asked when nobody works there.
     fn commit_here(&self, writer: Writer, records: Records, may: &dyn Fn() -> bool) -> Result<(), Records>;
 }
 
@@ -88,7 +88,8 @@ impl<D: Disk + Send> CommitHere for Place<D> {
         let Ok(mut place) = self.try_lock() else { return Err(records) };
         let Some(desk) = &mut *place else { return Err(records) };
         let now = (desk.clock)();
-        if !may() || !desk.quickness.is_quick(now.monotonic) {
+        // What is to be tended to is the thread's: it makes room for the next commits behind this one.
+        if !may() || !desk.quickness.is_quick(now.monotonic) || desk.journal.wants_tending(now) {
             return Err(records);
         }
         desk.append(now, writer, records);

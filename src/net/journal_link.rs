@@ -95,8 +95,8 @@ impl JournalLink {
 
     /// Whether all that is to be committed is one message that somebody waits for.
     fn is_alone(&self) -> bool {
-        let [Staged::Records(records)] = self.staged.as_slices().0 else { return false };
-        let few = records.len() <= FEW_RECORDS && self.last == self.committed;
+        let Some(Staged::Records(records)) = self.staged.front() else { return false };
+        let few = self.staged.len() == 1 && records.len() <= FEW_RECORDS && self.last == self.committed;
         few && records.iter().all(|(ticket, urgency, _)| {
             *urgency == Urgency::Awaited && records.first().is_some_and(|first| first.0 == *ticket)
         })
