@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chunk::{Chunk, Location, Run};
+use super::chunk::{Chunk, Location, Places, Run};
 use super::codec::{ChunkNote, Cursor, OwedNote};
 use super::ranges::Ranges;
 use crate::durable::{ConsumerId, Sequence};
@@ -102,14 +102,26 @@ impl Index {
         accepted_at: Moment,
     ) -> (Sequence, u32) {
         // Between it and the one before there is nothing: what had those sequences was never written.
-        if let Some(mut last) = self.chunks.last_entry()
-            && last.get().segment == location.segment
-            && last.get().places.as_ref().is_some_and(|places| places.may_go_on(sequence, location.offset))
-        {
-            let key = *last.key();
-            return (key, last.get_mut().push(sequence, location.offset, entry_bytes));
+        self.push_onto_last(sequence, location, entry_bytes, |places| {
+            places.may_go_on(sequence, location.offset)
+        })
+        .unwrap_or_else(|| self.place(sequence, location, entry_bytes, accepted_at))
+    }
+
+    /// Puts a message into the last chunk, if that is of its segment and its places go on with it.
+    fn push_onto_last(
+        &mut self,
+        sequence: Sequence,
+        location: Location,
+        entry_bytes: u64,
+        goes_on: impl FnOnce(&Places) -> bool,
+    ) -> Option<(Sequence, u32)> {
+        let mut last = self.chunks.last_entry()?;
+        if last.get().segment != location.segment || !last.get().places.as_ref().is_some_and(goes_on) {
+            return None;
         }
-        self.place(sequence, location, entry_bytes, accepted_at)
+        let key = *last.key();
+        Some((key, last.get_mut().push(sequence, location.offset, entry_bytes)))
     }
 
     /// A message lies at `location`. Sequences ascend. Returns the key of its chunk and its place there.
@@ -120,12 +132,9 @@ impl Index {
         entry_bytes: u64,
         accepted_at: Moment,
     ) -> (Sequence, u32) {
-        if let Some(mut last) = self.chunks.last_entry()
-            && last.get().segment == location.segment
-            && last.get().places.as_ref().is_some_and(|places| places.is_followed_by(sequence))
-        {
-            let key = *last.key();
-            return (key, last.get_mut().push(sequence, location.offset, entry_bytes));
+        let follows = |places: &Places| places.is_followed_by(sequence);
+        if let Some(placed) = self.push_onto_last(sequence, location, entry_bytes, follows) {
+            return placed;
         }
         if let Some(last) = self.chunks.last_entry().filter(|last| last.get().owed == 0) {
             last.remove();
