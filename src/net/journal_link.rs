@@ -23,6 +23,10 @@ pub struct JournalLink {
     alone: u32,
 }
 
+/// So many records are not held back until the end of a round: the disk writes them while the others are dealt with.
+/// If all went together, the disk would wait for the publishers and then the publishers for the disk.
+const EARLY_RECORDS: usize = 64;
+
 /// Somebody publishes one by one when so many were alone, one after the other...
 const ALONE: u32 = 8;
 /// ...and none had more records than this.
@@ -91,6 +95,15 @@ impl JournalLink {
             }
         }
         false
+    }
+
+    /// Hands over in the middle of a round, if there is enough of it. Not while an input is dealt with.
+    pub(super) fn hand_over_early(&mut self) {
+        if let Some(Staged::Records(records)) = self.staged.back()
+            && records.len() >= EARLY_RECORDS
+        {
+            self.hand_over();
+        }
     }
 
     /// Whether all that is to be committed is one message that somebody waits for.

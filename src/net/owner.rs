@@ -194,6 +194,7 @@ impl Owner {
         let mut batches = std::mem::take(&mut self.waiting.batches);
         for batch in batches.drain(..) {
             self.take_batch(now, batch);
+            self.journal.hand_over_early();
         }
         self.waiting.batches = batches;
         if self.broker.next_timeout().is_some_and(|due| due <= now.monotonic) {

@@ -3,9 +3,9 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,13 @@ pub fn print() {
             case.window,
             rate / disk
         );
+        if case.window == 1 {
+            let rate = bare_server(folder.path(), case.messages.min(5_000));
+            println!(
+                "a server that does nothing but read, write a page, sync and answer: {rate:.0}/s, {:.2} of the disk alone",
+                rate / disk
+            );
+        }
     }
 }
 
@@ -116,11 +123,7 @@ fn publish(mut socket: TcpStream, window: u64, messages: u64) {
 
 /// Batches a second that the disk takes: each is written behind the one before and synced.
 fn bare(folder: &Path, batches: u64, bytes: u64) -> f64 {
-    let path = folder.join("bare");
-    let file = File::create(&path).unwrap();
-    let zeros = vec![0; 1 << 20];
-    (0..FILE_BYTES >> 20).for_each(|mib| file.write_all_at(&zeros, mib << 20).unwrap());
-    file.sync_all().unwrap();
+    let (path, file) = zeros(folder);
     let batch = vec![b'x'; bytes as usize];
     let start = Instant::now();
     for number in 0..batches {
@@ -131,6 +134,48 @@ fn bare(folder: &Path, batches: u64, bytes: u64) -> f64 {
     let rate = batches as f64 / start.elapsed().as_secs_f64();
     fs::remove_file(path).unwrap();
     rate
+}
+
+/// Messages a second, one by one, of a server without a broker: what waking each other costs on this machine.
+fn bare_server(folder: &Path, messages: u64) -> f64 {
+    let (path, file) = zeros(folder);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    client.set_nodelay(true).unwrap();
+    let server = thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        socket.set_nodelay(true).unwrap();
+        let page = vec![b'x'; PAGE_BYTES as usize];
+        let mut message = [0; 9 + PAYLOAD_BYTES];
+        for number in 0.. {
+            if socket.read_exact(&mut message).is_err() {
+                return;
+            }
+            file.write_all_at(&page, number % (FILE_BYTES / PAGE_BYTES) * PAGE_BYTES).unwrap();
+            file.sync_data().unwrap();
+            socket.write_all(&[0x40, 2, 0, 1]).unwrap();
+        }
+    });
+    let start = Instant::now();
+    for _ in 0..messages {
+        client.write_all(&[b'x'; 9 + PAYLOAD_BYTES]).unwrap();
+        client.read_exact(&mut [0; 4]).unwrap();
+    }
+    let rate = messages as f64 / start.elapsed().as_secs_f64();
+    drop(client);
+    server.join().unwrap();
+    fs::remove_file(path).unwrap();
+    rate
+}
+
+/// A file as the journal's are: there is nothing left to do for the file system but to write over it.
+fn zeros(folder: &Path) -> (PathBuf, File) {
+    let path = folder.join("bare");
+    let file = File::create(&path).unwrap();
+    let zeros = vec![0; 1 << 20];
+    (0..FILE_BYTES >> 20).for_each(|mib| file.write_all_at(&zeros, mib << 20).unwrap());
+    file.sync_all().unwrap();
+    (path, file)
 }
 
 /// Commits so far, and bytes written by them, as the metrics say.
