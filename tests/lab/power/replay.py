@@ -323,7 +323,7 @@ def receive(subscriber, port, needed):
 
 def main(gateway, disk, log, folder):
     seed = int(os.environ.get("TIDEGATE_REPLAY_SEED", 1))
-    count = int(os.environ.get("TIDEGATE_REPLAY_POINTS", 300))
+    count = int(os.environ.get("TIDEGATE_REPLAY_POINTS", 500))
     rng = random.Random(seed)
     replay = Replay(gateway, disk, log, folder)
     entries = replay.entries
