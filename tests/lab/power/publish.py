@@ -103,7 +103,10 @@ class World:
         for publisher in self.publishers:
             is_rare = publisher.topic.startswith("kept")
             publisher.offer(first // RARITY + 1 if is_rare else self.messages)
-        for key, _ in self.selector.select(clients.PATIENCE_SECONDS):
+        ready = self.selector.select(clients.PATIENCE_SECONDS)
+        if not ready:
+            raise TimeoutError(f"nobody is answered: {[(p.topic, p.completed, p.published) for p in self.publishers]}")
+        for key, _ in ready:
             client = key.data
             if client is self.visitor:
                 self.take()
