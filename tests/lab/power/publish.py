@@ -135,7 +135,8 @@ class World:
                 self.start()
         self.stop(False)
         completed = {p.topic: p.completed for p in self.publishers}
-        print(f"{completed}, taken {dict(self.visitor.taken)} in {self.visits} visits, {self.marks.count} marks", flush=True)
+        taken = dict(self.visitor.taken)
+        print(f"{completed}, taken {taken} in {self.visits} visits, {self.marks.count} marks", flush=True)
 
 
 World(*sys.argv[1:]).run()

@@ -3,10 +3,10 @@
     python3 replay.py GATEWAY DISK_BEFORE LOG FOLDER
 
 The log's format is that of the kernel's Documentation/admin-guide/device-mapper/log-writes.rst and dm-log-writes.c: a
-plain write is logged when a flush that began after its end is done, one with FUA and a mark at once. So everything ahead
-of a mark was on stable storage when the mark was made, and what stands between two flushes may be lost or not. Each
-point is a disk of its own: the kernel mounts it, `tidegate journal` judges and exports, and on each eighth a gateway is
-started, publishers of QoS 2 go on where the last mark leaves them, and subscribers get what they are owed.
+plain write is logged when a flush that began after its end is done, one with FUA and a mark at once. So everything
+ahead of a mark was on stable storage when the mark was made, and what stands between two flushes may be lost or not.
+Each point is a disk of its own: the kernel mounts it, `tidegate journal` judges and exports, and on each eighth a
+gateway is started, publishers of QoS 2 go on where the last mark leaves them, and subscribers get what they are owed.
 """
 
 import collections
@@ -243,7 +243,7 @@ class Replay:
             os.rmdir(place)
 
     def start(self, place, state):
-        """The gateway goes on from this disk: publishers of QoS 2 bring to its end what was open, everybody gets all."""
+        """The gateway goes on from this disk, with its publishers and subscribers."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         configuration = os.path.join(self.folder, "tidegate.toml")
@@ -346,7 +346,7 @@ def main(gateway, disk, log, folder):
             replay.judge(path, state, False)
         except Wrong:
             found += 1
-    print(f"  the proof of the proof: {found} of {len(lies)} acknowledgements are found broken with two flushes ignored")
+    print(f"  the proof of the proof: with two flushes ignored, {found} of {len(lies)} acknowledgements are found broken")
     return 0 if points and not lost and found else 1
 
 
