@@ -2,10 +2,8 @@
 
     python3 publish.py GATEWAY CONFIGURATION PORT MAPPED_DEVICE MESSAGES
 
-Everybody here says what he knows in one process, so that each mark tells everything: a mark is made when an answer has
-come and before anything is done about it. Four publishers; `visitor` takes what two of them say when he is there;
-`away` is never there, and is owed the rest, so that every segment holds something that is needed. The gateway is killed
-twice. Runs on Debian's smallest Python.
+Everybody here says what he knows in one process, so that each mark tells everything: a mark is made when an answer or a
+message has come and before anything is done about it. The gateway is killed twice. Runs on Debian's smallest Python.
 """
 
 import fcntl
@@ -48,8 +46,7 @@ class World:
         self.command = [gateway, "run", "--config", configuration]
         self.port, self.messages = int(port), int(messages)
         self.marks = Marks(device)
-        publishers = [("flow/a", 1, 6), ("flow/b", 1, 6), ("kept/a", 1, 5), ("kept/c", 2, 5)]
-        self.publishers = [clients.Publisher(*publisher) for publisher in publishers]
+        self.publishers = [clients.Publisher(*publisher) for publisher in clients.PUBLISHERS]
         self.visitor = clients.Subscriber("visitor")
         self.away = clients.Subscriber("away")
         self.selector = selectors.DefaultSelector()
@@ -58,6 +55,7 @@ class World:
     def mark(self, why):
         state = [f"{p.topic}={p.received}/{p.completed}" for p in self.publishers]
         state += [f"taken:{topic}={number}" for topic, number in self.visitor.taken.items()]
+        state.append("open=" + ".".join(map(str, self.visitor.open)))
         self.marks.make(",".join([why, *state]))
 
     def start(self):
@@ -79,9 +77,10 @@ class World:
 
     def settle(self):
         """Both sessions exist, and their owners leave."""
-        for subscriber, topic, qos in [(self.visitor, "flow/#", 1), (self.away, "kept/#", 2)]:
+        for subscriber, topics in [(self.visitor, {"flow/#": 1, "once/#": 2}), (self.away, {"kept/#": 2})]:
             subscriber.connect(self.port)
-            subscriber.subscribe(topic, qos)
+            for topic, qos in topics.items():
+                subscriber.subscribe(topic, qos)
             subscriber.close()
         self.mark("subscribed")
 
