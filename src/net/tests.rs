@@ -18,9 +18,10 @@ use super::outbox::{Outbox, Outgoing};
 use super::wire::Line;
 use super::writer::Writer;
 use super::*;
-use crate::broker::{Broker, CloseReason, ConnectionId, Input, PublishFrame};
+use crate::broker::{Broker, CloseReason, ConnectionId, Input, Output, PublishFrame};
 use crate::clock::Clock as SystemClock;
 use crate::disk::{self, FileDisk};
+use crate::durable::{ConsumerId, Record, Ticket, Urgency};
 use crate::journal::{Journal, Options, Writer as JournalWriter};
 use crate::limits::Limits;
 use crate::mqtt::{Packet, PacketIdentifier, ProtocolVersion};
@@ -57,14 +58,8 @@ impl Rig {
 
     async fn admitting(admittance: Admittance, limits: Limits) -> Rig {
         let folder = tempfile::tempdir().unwrap();
-        let clock: Clock = {
-            let clock = SystemClock::system();
-            Arc::new(move || clock.now())
-        };
-        let disk = FileDisk::open(folder.path()).unwrap();
-        let (journal, _) = Journal::open(disk, Options::new(1 << 26, 1), clock()).unwrap();
-        let thread = disk::start(journal, Arc::clone(&clock), Box::new(|_| ())).unwrap();
-        let journal = JournalLink::new(thread.handle.client(JournalWriter::BROKER).await.unwrap());
+        let clock = clock();
+        let journal = journal(&folder, &clock).await;
         let broker = Broker::new(limits.clone(), Arc::new(Json));
         let dropped = Arc::new(AtomicU64::new(0));
         let observer = Box::new(Drops(Arc::clone(&dropped)));
@@ -103,6 +98,18 @@ impl Rig {
         assert_eq!(read(&mut stream, 4).await, [0x20, 2, 0, 0]);
         stream
     }
+}
+
+fn clock() -> Clock {
+    let clock = SystemClock::system();
+    Arc::new(move || clock.now())
+}
+
+async fn journal(folder: &TempDir, clock: &Clock) -> JournalLink {
+    let disk = FileDisk::open(folder.path()).unwrap();
+    let (journal, _) = Journal::open(disk, Options::new(1 << 26, 1), clock()).unwrap();
+    let thread = disk::start(journal, Arc::clone(clock), Box::new(|_| ())).unwrap();
+    JournalLink::new(thread.handle.client(JournalWriter::BROKER).await.unwrap())
 }
 
 fn loopback() -> SocketAddr {
@@ -183,6 +190,25 @@ async fn what_is_handed_over_is_taken_at_once_and_in_order() {
     assert!(matches!(taken[..], [Outgoing::Packet(_), Outgoing::Close(_)]), "{taken:?}");
     let taken = std::future::poll_fn(|context| outbox.poll_take(context)).await;
     assert!(taken.is_none(), "the broker has stopped");
+}
+
+/// The disk has something to do while the rest of a large round is dealt with.
+#[tokio::test]
+async fn a_large_round_is_handed_over_in_pieces() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = journal(&folder, &clock()).await;
+    let stage = |journal: &mut JournalLink, ticket| {
+        let record = Box::new(Record::ConsumerClosed { consumer: ConsumerId(9) });
+        journal.stage(Output::Append { ticket: Ticket(ticket), urgency: Urgency::Awaited, record });
+    };
+    (1..64).for_each(|ticket| stage(&mut journal, ticket));
+    journal.hand_over_early();
+    assert!(journal.is_behind(), "a small one goes whole");
+    stage(&mut journal, 64);
+    journal.hand_over_early();
+    assert!(!journal.is_behind());
+    let is_last = |input: &Input| matches!(input, Input::Committed { ticket: Ticket(64) });
+    while !timeout(PATIENCE, journal.next()).await.unwrap().unwrap().iter().any(is_last) {}
 }
 
 #[tokio::test]

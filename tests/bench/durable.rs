@@ -80,7 +80,7 @@ fn measure(case: &Case, folder: &Path) -> Measured {
     let each = case.messages / case.publishers;
     let threads = sockets.into_iter().map(|socket| {
         let window = case.window;
-        thread::spawn(move || publish(socket, window, each))
+        thread::spawn(move || load::publish_openly(socket, window, each))
     });
     threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
     let took = start.elapsed().as_secs_f64();
@@ -95,30 +95,6 @@ fn measure(case: &Case, folder: &Path) -> Measured {
     drop(process);
     let _ = fs::remove_dir_all(folder.join("data"));
     measured
-}
-
-/// Never more than `window` are open; each acknowledgement makes room for one more.
-fn publish(mut socket: TcpStream, window: u64, messages: u64) {
-    let length = 9 + PAYLOAD_BYTES;
-    let one = [&[0x32, length as u8, 0, 5], b"load/".as_slice(), &[0, 0], &[b'x'; PAYLOAD_BYTES]].concat();
-    let (mut sent, mut acknowledged, mut held) = (0, 0, 0);
-    let (mut batch, mut answers) = (Vec::new(), [0; 4096]);
-    while acknowledged < messages {
-        batch.clear();
-        while sent < messages && sent - acknowledged < window {
-            let identifier = (sent % 60_000 + 1) as u16;
-            batch.extend_from_slice(&one);
-            let at = batch.len() - PAYLOAD_BYTES - 2;
-            batch[at..at + 2].copy_from_slice(&identifier.to_be_bytes());
-            sent += 1;
-        }
-        socket.write_all(&batch).unwrap();
-        let length = socket.read(&mut answers).unwrap();
-        assert!(length > 0, "the server closed the connection");
-        held += length;
-        acknowledged += (held / 4) as u64;
-        held %= 4;
-    }
 }
 
 /// Batches a second that the disk takes: each is written behind the one before and synced.
