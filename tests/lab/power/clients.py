@@ -23,6 +23,17 @@ def payload(number):
     return (f"{number} " * 40)[:160]
 
 
+def packed(numbers):
+    """A set of numbers that are near each other, as text: the first, and a bit for each from there on."""
+    first = min(numbers, default=0)
+    return f"{first:x}:{sum(1 << number - first for number in numbers):x}"
+
+
+def unpacked(text):
+    first, bits = (int(part, 16) for part in text.split(":"))
+    return {first + at for at in range(bits.bit_length()) if bits >> at & 1}
+
+
 class Client:
     """A connection to the gateway, for a session that outlives it."""
 

@@ -34,6 +34,8 @@ class Marks:
         self.count = 0
 
     def make(self, text):
+        # A sector of the log holds the mark and 32 bytes ahead of it; the kernel would cut it off in silence.
+        assert len(text) < 512 - 32, text
         message = struct.pack("=Q", 0) + f"mark {text}".encode() + b"\0"
         size = self.HEADER.size + len(message)
         header = self.HEADER.pack(4, 0, 0, size, self.HEADER.size, 0, 0, 0, 0, 0, 0, self.name.encode(), b"")
@@ -55,7 +57,7 @@ class World:
     def mark(self, why):
         state = [f"{p.topic}={p.received}/{p.completed}" for p in self.publishers]
         state += [f"taken:{topic}={number}" for topic, number in self.visitor.taken.items()]
-        state.append("open=" + ".".join(map(str, self.visitor.open)))
+        state.append(f"open={clients.packed(self.visitor.open)}")
         self.marks.make(",".join([why, *state]))
 
     def start(self):

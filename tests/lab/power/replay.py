@@ -99,7 +99,7 @@ class State:
             if name.startswith("taken:"):
                 self.taken[name[6:]] = int(value)
             elif name == "open":
-                self.open = {int(number) for number in value.split(".") if number}
+                self.open = clients.unpacked(value)
             else:
                 self.received[name], self.completed[name] = map(int, value.split("/"))
 
