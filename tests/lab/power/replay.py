@@ -200,7 +200,7 @@ class Replay:
         self.log = log
         self.entries = entries_of(log)
         self.before = disk
-        self.started = 0
+        self.started = self.mended = 0
 
     def disks(self, points):
         """Each point, with the file of its disk and what the publishers knew."""
@@ -230,7 +230,7 @@ class Replay:
         """Mounts a disk and looks whether everything is there."""
         # Each has a place of its own: whoever copied our mounts meanwhile may hold on to the one before.
         place = tempfile.mkdtemp(dir=self.folder)
-        run(["mount", "-o", "loop", path, place])
+        self.mount(path, place)
         try:
             data = os.path.join(place, "data")
             if os.path.isdir(os.path.join(data, "journal")):
@@ -245,6 +245,15 @@ class Replay:
             if subprocess.run(["umount", place], check=False).returncode:
                 subprocess.run(["umount", "-l", place], check=True)
             os.rmdir(place)
+
+    def mount(self, path, place):
+        """As at a boot: a torn superblock of ext4 is for e2fsck to mend."""
+        try:
+            run(["mount", "-o", "loop", path, place])
+        except Wrong:
+            self.mended += 1
+            run(["e2fsck", "-fy", path], {0, 1})
+            run(["mount", "-o", "loop", path, place])
 
     def start(self, place, state):
         """The gateway goes on from this disk, with its publishers and subscribers."""
@@ -263,9 +272,9 @@ class Replay:
             gateway.wait()
 
 
-def run(command):
+def run(command, good=(0,)):
     done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
+    if done.returncode not in good:
         raise Wrong(f"{' '.join(command[:3])} ends with {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}")
     return done.stdout
 
@@ -370,7 +379,7 @@ def tell(replay, points, lost):
         f"{marks} marks\n"
         f"  {begun} segments were begun, in {files} places, and {copies} commits carry copies of older messages\n"
         f"  {sum(last.received.values())} messages acknowledged, {sum(last.taken.values())} taken; {replay.started} "
-        f"gateways started; lost {lost}"
+        f"gateways started, {replay.mended} disks mended by e2fsck; lost {lost}"
     )
 
 
