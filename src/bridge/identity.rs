@@ -17,9 +17,6 @@ pub const MESSAGE_ID_PROPERTY: ByteString = ByteString::from_static("tidegate-id
 /// The field of a JSON object that carries it.
 pub const MESSAGE_ID_FIELD: &str = "message_id";
 
-/// Bytes of the numbers of a name, at most: two hyphens, 20 decimal and 16 hexadecimal digits.
-const NUMBERS_BYTES: usize = 38;
-
 /// Where a message carries its name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MessageId {
@@ -34,10 +31,16 @@ pub enum MessageId {
 
 /// The name of a message.
 pub(super) fn name_of(gateway: &str, loaded: &LoadedDelivery) -> ByteString {
-    let mut name = String::with_capacity(gateway.len() + NUMBERS_BYTES);
+    let (sequence, time) = (loaded.sequence.0, loaded.message.accepted_at.unix_ms.cast_unsigned());
+    // Just as long as it gets: what is longer would be put into a second place when it is shared.
+    let mut name = String::with_capacity(gateway.len() + 2 + digits(sequence, 10) + digits(time, 16));
     // Writing to a String cannot fail.
-    let _ = write!(name, "{gateway}-{}-{:x}", loaded.sequence, loaded.message.accepted_at.unix_ms);
+    let _ = write!(name, "{gateway}-{sequence}-{time:x}");
     ByteString::from(name)
+}
+
+fn digits(number: u64, base: u64) -> usize {
+    number.checked_ilog(base).map_or(1, |log| usize::try_from(log).unwrap_or(64) + 1)
 }
 
 /// The properties with the name of a message. One that has a name, given by another gateway, keeps it.
@@ -47,6 +50,7 @@ pub(super) fn with_name(
 ) -> Option<Box<PublishProperties>> {
     let mut properties = properties.unwrap_or_default();
     if named(&properties).is_none() {
+        properties.user_properties.reserve_exact(1);
         properties.user_properties.push((MESSAGE_ID_PROPERTY, name()));
     }
     Some(properties)
@@ -91,6 +95,14 @@ mod tests {
         assert_eq!(with(" {\"a\":1}\n"), r#"{"a":1,"message_id":"gw-1-a"}"#);
         for other in ["21.5", "[1]", "", "{", "online"] {
             assert_eq!(with(other), other);
+        }
+    }
+
+    #[test]
+    fn digits_are_counted() {
+        for number in [0, 1, 9, 10, 15, 16, 99, 100, u64::MAX] {
+            assert_eq!(digits(number, 10), number.to_string().len());
+            assert_eq!(digits(number, 16), format!("{number:x}").len());
         }
     }
 

@@ -33,7 +33,7 @@ impl Waiting {
 
     /// Its answer came.
     pub(super) fn answered(&mut self, now: Instant, identifier: PacketIdentifier) {
-        let oldest = self.oldest().map(|(oldest, _)| oldest);
+        let oldest = self.sent_at.first();
         if !self.remove(identifier) {
             return;
         }
@@ -51,7 +51,8 @@ impl Waiting {
     }
 
     fn oldest(&self) -> Option<(PacketIdentifier, Instant)> {
-        self.sent_at.iter().next().map(|(identifier, at)| (identifier, *at))
+        let oldest = self.sent_at.first()?;
+        self.sent_at.get(oldest).map(|at| (oldest, *at))
     }
 
     /// A write that had been blocked went on: the other end takes bytes.

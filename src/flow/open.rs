@@ -57,6 +57,12 @@ impl<V> Open<V> {
         self.0.as_mut()?.remove(identifier)
     }
 
+    /// The identifier that was put in before all others.
+    pub(crate) fn first(&self) -> Option<PacketIdentifier> {
+        // Never begins with a hole.
+        *self.0.as_ref()?.order.front()?
+    }
+
     /// Everything, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PacketIdentifier, &V)> {
         let order = self.0.iter().flat_map(|places| places.order.iter().flatten());
