@@ -9,10 +9,11 @@ use crate::time::Instant;
 
 /// A disk is quick when its commits take at most this long on average...
 const QUICK: Duration = Duration::from_millis(1);
-/// ...and none took as long as this...
+/// ...and none took as long as this lately...
 const SLOW: Duration = Duration::from_millis(10);
-/// ...within this time.
-const DISTRUST: Duration = Duration::from_secs(1);
+/// ...which is so many times as long as it took: who commits on the spot waits for slow commits for less than a tenth of
+/// its time.
+const DISTRUST: u32 = 10;
 /// An average over about so many commits; so many must have been seen.
 const COMMITS: u32 = 16;
 
@@ -31,7 +32,7 @@ impl Quickness {
         let weight = self.seen.min(COMMITS);
         self.average = (self.average * (weight - 1) + took) / weight;
         if took >= SLOW {
-            self.distrusted_until = Some(now + took + DISTRUST);
+            self.distrusted_until = Some(now + took + took * DISTRUST);
         }
     }
 
@@ -45,8 +46,6 @@ impl Quickness {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const MOMENT: Duration = Duration::from_millis(1);
 
     fn after(commits: &[(u32, Duration)]) -> (Quickness, Instant) {
         let (mut quickness, mut now) = (Quickness::default(), Instant::from_nanos(1));
@@ -70,16 +69,23 @@ mod tests {
         assert!(!quickness.is_quick(now), "a memory card");
     }
 
-    /// One long commit is reason enough for a while, a slow minute for as long as it lasts.
+    /// One long commit is reason enough for ten times as long, a slow minute for as long as it lasts.
     #[test]
     fn a_disk_that_was_slow_is_not_trusted_at_once() {
         let quick = Duration::from_micros(300);
         let (mut quickness, now) = after(&[(100, quick), (1, SLOW), (50, quick)]);
         assert!(!quickness.is_quick(now));
-        assert!(quickness.is_quick(now + DISTRUST + MOMENT));
+        let later = now + SLOW * DISTRUST;
+        assert!(quickness.is_quick(later));
+        quickness.committed(later, 5 * SLOW);
+        for _ in 0..2 * COMMITS {
+            quickness.committed(later, quick);
+        }
+        assert!(!quickness.is_quick(later + 5 * SLOW * DISTRUST));
+        assert!(quickness.is_quick(later + 5 * SLOW * (DISTRUST + 1)));
         for _ in 0..COMMITS {
             quickness.committed(now, Duration::from_millis(3));
         }
-        assert!(!quickness.is_quick(now + DISTRUST + MOMENT));
+        assert!(!quickness.is_quick(later + 100 * SLOW * DISTRUST));
     }
 }
