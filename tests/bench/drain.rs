@@ -2,7 +2,8 @@
 //! keeps it in memory, in the same run.
 //!
 //! While nothing listens upstream, the messages are published at QoS 1 and acknowledged. Then the server starts; what
-//! is measured is the time from the first to the last message there. The bridge speaks 3.1.1, the gateway 5.0 and 3.1.1. `TIDEGATE_BENCH_BINARY` says another gateway.
+//! is measured is the time from the first to the last message there. The bridge speaks 3.1.1, the gateway 5.0 and then
+//! 3.1.1. `TIDEGATE_BENCH_BINARY` says another gateway.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -52,8 +53,8 @@ pub fn print() {
     );
     let most = ours.iter().chain(&plain).map(|drained| drained.most_kib).max().unwrap_or_default();
     assert!(most <= MEMORY_KIB, "{most} KiB at most, filling included");
-    // What 5.0 costs more, the name of each message first of all, it costs the server, which is the narrow place.
     assert!(in_plain >= in_theirs, "a mosquitto bridge is faster, at the same protocol");
+    assert!(in_ours >= in_theirs, "a mosquitto bridge is faster");
 }
 
 fn median(all: &[Drained]) -> f64 {
