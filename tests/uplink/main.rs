@@ -110,6 +110,7 @@ async fn a_cluster_of_three_that_loses_a_node_while_a_backlog_drains_loses_nothi
     gateway.keep(100, QoS::AtLeastOnce).await;
     let status = gateway.until(|status| status.acknowledged == 5100).await;
     gateway.until_at(cluster.ports[1]).await;
+    Observer::wait_for(cluster.ports[2]).await;
     let seen = Observer::start("observer", cluster.ports[2]).until(5100).await;
     let double = u64::try_from(seen.len() - 5100).unwrap();
     assert!(double <= status.possible_duplicates, "{double} came twice, {status:?}");

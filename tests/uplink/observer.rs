@@ -27,6 +27,18 @@ impl Observer {
         subscribed.is_ok_and(|status| status.success())
     }
 
+    /// Waits until the server takes clients: a cluster that lost a node refuses them until it has agreed on who leads,
+    /// and `mosquitto_sub` gives up when it is refused.
+    pub async fn wait_for(port: u16) {
+        let probe = || {
+            let mut command = Command::new("mosquitto_sub");
+            command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-i", "probe", "-t", "probe", "-E"]);
+            command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).status()
+        };
+        let taken = async { while !probe().await.is_ok_and(|status| status.success()) {} };
+        timeout(Duration::from_secs(120), taken).await.expect("the server takes clients again");
+    }
+
     /// Takes up such a session: everything that arrived meanwhile comes, then what arrives.
     ///
     /// Not for a time in which the server is restarted: the way from the server to us would be judged too.
