@@ -7,11 +7,11 @@ use super::forwarder::Forwarder;
 use super::identity::{self, MessageId};
 use super::link::Server;
 use super::mapping;
-use super::publication::{has_expired, is_small, with_identifier};
+use super::publication::{has_expired, is_small, is_too_large, publish};
 use super::window::Parcel;
 use crate::durable::{DropReason, LoadedDelivery, MessageBody};
 use crate::limits::UPLINK_LIVE_FOR;
-use crate::mqtt::{PacketIdentifier, QoS};
+use crate::mqtt::QoS;
 use crate::time::Moment;
 
 /// Messages that cannot be sent, and why.
@@ -40,21 +40,18 @@ impl Forwarder {
             return refusal(loaded, more, DropReason::LinkDown, "the link was down".to_owned());
         }
         let line = mapping::find(&self.options.forward, &message.topic);
-        let renamed = match line {
-            Some(line) => line.to.apply(&line.filter, &message.topic),
-            None => Ok(message.topic.clone()),
-        };
-        let allowed = renamed
-            .map_err(|error| error.to_string())
-            .and_then(|topic| self.options.takes.topic(&topic).map(|()| topic));
-        let topic = match allowed {
-            Ok(topic) => topic,
+        let renamed = line.map_or(Ok(None), |line| line.renames(&message.topic));
+        let allowed = renamed.map_err(|error| error.to_string()).and_then(|renamed| {
+            self.options.takes.topic(renamed.as_ref().unwrap_or(&message.topic)).map(|()| renamed)
+        });
+        let renamed = match allowed {
+            Ok(renamed) => renamed,
             Err(detail) => return refusal(loaded, more, DropReason::TopicNotAllowed, detail),
         };
         let retain = line.map_or(loaded.delivery.retain, |line| line.retains(loaded.delivery.retain));
-        let payload =
-            if more.is_empty() { self.payload_of(&loaded) } else { self.payload_of_all(&loaded, &more) };
-        let parcel = Parcel::Delivery { loaded, more, qos, topic, payload, retain };
+        let said =
+            if more.is_empty() { self.said_of(&loaded) } else { Some(self.said_of_all(&loaded, &more)) };
+        let parcel = Parcel::Delivery { loaded, more, qos, renamed, said, retain };
         let fits = self.fits(&parcel, qos, server, now);
         match parcel {
             Parcel::Delivery { loaded, more, .. } if !fits => {
@@ -65,37 +62,40 @@ impl Forwarder {
         }
     }
 
-    fn fits(&self, parcel: &Parcel, qos: QoS, server: Server, now: &Moment) -> bool {
-        if let Parcel::Delivery { payload, .. } = parcel
-            && self.options.takes.payload_bytes.is_some_and(|most| payload.len() > most)
-        {
+    /// Whether the server takes a PUBLISH as large as this.
+    pub(super) fn fits(&self, parcel: &Parcel, qos: QoS, server: Server, now: &Moment) -> bool {
+        let most = self.options.takes.payload_bytes.unwrap_or(usize::MAX);
+        if parcel.words().is_some_and(|(_, payload)| payload.len() > most) {
             return false;
         }
         if is_small(parcel, &self.options, server.max_packet_bytes) {
             return true;
         }
-        let example = with_identifier(qos, PacketIdentifier::FIRST);
-        let publish = self.publish(parcel, server, example, false, now);
-        publish.is_none_or(|publish| !self.is_too_large(&publish, server))
+        let mut name = String::new();
+        let publish = publish(parcel, &self.options, qos, server.retain_available, now, &mut name);
+        publish.is_none_or(|publish| !is_too_large(&publish, &self.options, server.max_packet_bytes))
     }
 
-    /// What a message says, with its name where that belongs into the payload.
-    pub(super) fn payload_of(&self, loaded: &LoadedDelivery) -> Bytes {
-        let payload = self.payload(&loaded.message.body);
+    /// What a message says, with its name where that belongs into the payload; `None` when it is its own bytes.
+    pub(super) fn said_of(&self, loaded: &LoadedDelivery) -> Option<Bytes> {
         let is_reading = matches!(loaded.message.body, MessageBody::Reading(_));
         match self.options.message_id {
             MessageId::Field if !is_reading || self.renderer.takes_fields() => {
-                identity::with_field(payload, &identity::name_of(&self.options.gateway, loaded))
+                let name = identity::name_of(&self.options.gateway, loaded);
+                Some(identity::with_field(self.payload(&loaded.message.body), &name))
             }
-            MessageId::Off | MessageId::Property | MessageId::Field => payload,
+            MessageId::Off | MessageId::Property | MessageId::Field => {
+                is_reading.then(|| self.payload(&loaded.message.body))
+            }
         }
     }
 
     /// What several readings say together.
-    fn payload_of_all(&self, first: &LoadedDelivery, more: &[LoadedDelivery]) -> Bytes {
+    fn said_of_all(&self, first: &LoadedDelivery, more: &[LoadedDelivery]) -> Bytes {
         let all = std::iter::once(first).chain(more);
-        let each: Vec<Bytes> = all.map(|loaded| self.payload_of(loaded)).collect();
-        self.renderer.join(&each)
+        let each =
+            all.map(|loaded| self.said_of(loaded).unwrap_or_else(|| self.payload(&loaded.message.body)));
+        self.renderer.join(&each.collect::<Vec<Bytes>>())
     }
 }
 
@@ -108,10 +108,8 @@ pub(super) fn too_large(server: Server) -> Unsendable {
 /// A reading is rendered anew whenever it is asked for; at QoS 2 a repetition must not differ.
 pub(super) fn frozen_payload(parcel: &Parcel) -> Option<Bytes> {
     match parcel {
-        Parcel::Delivery { loaded, payload, .. }
-            if matches!(loaded.message.body, MessageBody::Reading(_)) =>
-        {
-            Some(payload.clone())
+        Parcel::Delivery { loaded, said, .. } if matches!(loaded.message.body, MessageBody::Reading(_)) => {
+            said.clone()
         }
         _ => None,
     }

@@ -69,7 +69,7 @@ impl Forwarder {
             self.status.dead_letters += 1;
             let message = &loaded.message;
             out.push(Output::DeadLetter(Box::new(DeadLetter {
-                id: identity::name_of(&self.options.gateway, loaded),
+                id: identity::name_of(&self.options.gateway, loaded).into(),
                 accepted_at: message.accepted_at,
                 given_up_at: now,
                 topic: message.topic.clone(),

@@ -13,6 +13,7 @@ use super::lanes::{Lane, Queue};
 use super::link::{Link, Server, Up};
 use super::metered::Meter;
 use super::options::Options;
+use super::outgoing::Outgoing;
 use super::poison::Poison;
 use super::presence::{OFFLINE, Presence};
 use super::rate::Bucket;
@@ -65,6 +66,7 @@ pub struct Forwarder {
     pub(super) bucket: Option<Bucket>,
     pub(super) meter: Option<Meter>,
     pub(super) poison: Poison,
+    pub(super) outgoing: Outgoing,
     /// When something that is held back may go.
     pub(super) wake_at: Option<Instant>,
     /// Until when nothing is published, because the server refused something for now.
@@ -145,6 +147,7 @@ impl Forwarder {
             bucket: options.rate.map(Bucket::new),
             meter: options.metered.clone().map(Meter::new),
             poison: Poison::default(),
+            outgoing: Outgoing::default(),
             wake_at: None,
             hold_until: None,
             window_cap: window,
@@ -208,6 +211,7 @@ impl Forwarder {
             Input::Stop => self.stop(now, out),
         }
         self.pump(now, out);
+        self.outgoing.hand_over(out);
         if std::mem::take(&mut self.appended) {
             self.ticket = self.ticket.next();
         }
@@ -261,16 +265,27 @@ impl Forwarder {
             up.sent(now.monotonic);
         }
         self.meter(&now, &packet);
+        self.outgoing.hand_over(out);
         out.push(Output::Send(packet));
     }
 
     /// Counts what the link carries, where that costs.
     pub(super) fn meter(&mut self, now: &Moment, packet: &Packet) {
+        if self.meter.is_some() {
+            self.meter_bytes(now, encoded_len(self.options.version, packet).unwrap_or_default());
+        }
+    }
+
+    pub(super) fn meter_bytes(&mut self, now: &Moment, bytes: usize) {
         if let Some(meter) = &mut self.meter {
-            let bytes = encoded_len(self.options.version, packet).unwrap_or_default();
             meter.count(now, u64::try_from(bytes).unwrap_or(u64::MAX));
             self.status.spent = meter.spent;
         }
+    }
+
+    pub(super) fn close(&mut self, out: &mut Vec<Output>) {
+        self.outgoing.hand_over(out);
+        out.push(Output::Close);
     }
 
     pub(super) fn append(&mut self, urgency: Urgency, record: Record, out: &mut Vec<Output>) -> Ticket {
@@ -332,7 +347,7 @@ impl Forwarder {
             _ => None,
         };
         if let Some(fault) = fault {
-            out.push(Output::Close);
+            self.close(out);
             self.lost(now, fault, out);
         } else if let Link::Up(up) = &mut self.link
             && up.ping(at)
@@ -469,7 +484,7 @@ impl Forwarder {
             let disconnect = Disconnect::new(ReasonCode::ProtocolError);
             self.send(now, Packet::Disconnect(Box::new(disconnect)), out);
         }
-        out.push(Output::Close);
+        self.close(out);
         self.lost(now, fault, out);
     }
 
@@ -477,7 +492,7 @@ impl Forwarder {
     pub(super) fn reconnect(&mut self, now: Moment, fault: Fault, out: &mut Vec<Output>) {
         let disconnect = Disconnect::new(ReasonCode::Success);
         self.send(now, Packet::Disconnect(Box::new(disconnect)), out);
-        out.push(Output::Close);
+        self.close(out);
         self.lost(now, fault, out);
         self.link = Link::Resting { until: now.monotonic };
     }
@@ -529,7 +544,7 @@ impl Forwarder {
             self.send(now, Packet::Disconnect(Box::new(Disconnect::new(ReasonCode::Success))), out);
         }
         if !matches!(self.link, Link::Stopped) {
-            out.push(Output::Close);
+            self.close(out);
             self.lost(now, Fault::Stopped, out);
         }
         self.link = Link::Stopped;

@@ -4,16 +4,15 @@
 //! `GATEWAY-SEQUENCE-TIME`: the sequence is the journal's and never changes; the time of acceptance (hexadecimal
 //! milliseconds since 1970, as the clock said then) tells apart two journals of one gateway.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::durable::LoadedDelivery;
 use crate::mqtt::PublishProperties;
 
+pub(super) const MESSAGE_ID: &str = "tidegate-id";
 /// The user property of 5.0 that carries it.
-pub const MESSAGE_ID_PROPERTY: ByteString = ByteString::from_static("tidegate-id");
+pub const MESSAGE_ID_PROPERTY: ByteString = ByteString::from_static(MESSAGE_ID);
 /// The field of a JSON object that carries it.
 pub const MESSAGE_ID_FIELD: &str = "message_id";
 
@@ -30,30 +29,30 @@ pub enum MessageId {
 }
 
 /// The name of a message.
-pub(super) fn name_of(gateway: &str, loaded: &LoadedDelivery) -> ByteString {
-    let (sequence, time) = (loaded.sequence.0, loaded.message.accepted_at.unix_ms.cast_unsigned());
-    // Just as long as it gets: what is longer would be put into a second place when it is shared.
-    let mut name = String::with_capacity(gateway.len() + 2 + digits(sequence, 10) + digits(time, 16));
-    // Writing to a String cannot fail.
-    let _ = write!(name, "{gateway}-{sequence}-{time:x}");
-    ByteString::from(name)
+pub(super) fn name_of(gateway: &str, loaded: &LoadedDelivery) -> String {
+    let mut name = String::new();
+    write_name(gateway, loaded, &mut name);
+    name
 }
 
-fn digits(number: u64, base: u64) -> usize {
-    number.checked_ilog(base).map_or(1, |log| usize::try_from(log).unwrap_or(64) + 1)
+/// Puts the name of a message into `name`, instead of what was there.
+pub(super) fn write_name(gateway: &str, loaded: &LoadedDelivery, name: &mut String) {
+    name.clear();
+    name.push_str(gateway);
+    name.push('-');
+    push_number::<10>(name, loaded.sequence.0);
+    name.push('-');
+    push_number::<16>(name, loaded.message.accepted_at.unix_ms.cast_unsigned());
 }
 
-/// The properties with the name of a message. One that has a name, given by another gateway, keeps it.
-pub(super) fn with_name(
-    properties: Option<Box<PublishProperties>>,
-    name: impl FnOnce() -> ByteString,
-) -> Option<Box<PublishProperties>> {
-    let mut properties = properties.unwrap_or_default();
-    if named(&properties).is_none() {
-        properties.user_properties.reserve_exact(1);
-        properties.user_properties.push((MESSAGE_ID_PROPERTY, name()));
+/// A number in digits: with every message, so without the machinery of `fmt`.
+fn push_number<const BASE: u64>(text: &mut String, number: u64) {
+    if number >= BASE {
+        push_number::<BASE>(text, number / BASE);
     }
-    Some(properties)
+    if let Some(digit) = u32::try_from(number % BASE).ok().and_then(|digit| char::from_digit(digit, 36)) {
+        text.push(digit);
+    }
 }
 
 /// Whether a message that came down is one that this gateway had sent up.
@@ -65,7 +64,7 @@ pub(super) fn is_own(gateway: &str, properties: Option<&PublishProperties>) -> b
     is_number(parts.next(), 10) && is_number(parts.next(), 16) && parts.next().is_none()
 }
 
-fn named(properties: &PublishProperties) -> Option<&ByteString> {
+pub(super) fn named(properties: &PublishProperties) -> Option<&ByteString> {
     let mut all = properties.user_properties.iter();
     all.find_map(|(key, value)| (*key == MESSAGE_ID_PROPERTY).then_some(value))
 }
@@ -99,10 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_counted() {
-        for number in [0, 1, 9, 10, 15, 16, 99, 100, u64::MAX] {
-            assert_eq!(digits(number, 10), number.to_string().len());
-            assert_eq!(digits(number, 16), format!("{number:x}").len());
+    fn numbers_are_written_as_fmt_writes_them() {
+        for number in [0, 1, 9, 10, 15, 16, 99, 100, 0x019a_bcde_f012, u64::MAX] {
+            let (mut ten, mut sixteen) = (String::new(), String::new());
+            push_number::<10>(&mut ten, number);
+            push_number::<16>(&mut sixteen, number);
+            assert_eq!((ten, sixteen), (number.to_string(), format!("{number:x}")));
         }
     }
 

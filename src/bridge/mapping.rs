@@ -115,6 +115,17 @@ impl Forward {
         ByteString::from(format!("{class}:{}", self.filter.as_str()))
     }
 
+    /// The name of a topic at the server, if that is another than here.
+    ///
+    /// # Errors
+    /// As [`rename`].
+    pub(super) fn renames(&self, topic: &TopicName) -> Result<Option<TopicName>, TopicError> {
+        match &self.to {
+            Target::Same => Ok(None),
+            to => to.apply(&self.filter, topic).map(Some),
+        }
+    }
+
     /// Whether the server is to retain a message that `said` so here.
     pub(super) const fn retains(&self, said: bool) -> bool {
         match self.retain {

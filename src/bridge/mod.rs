@@ -42,6 +42,7 @@ mod link;
 mod mapping;
 mod metered;
 mod options;
+mod outgoing;
 mod packets;
 mod poison;
 mod presence;
@@ -74,6 +75,7 @@ pub use target::{Part, Target, TargetError};
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::durable::{
@@ -153,6 +155,8 @@ pub enum Output {
     Open,
     /// Send a packet.
     Send(Packet),
+    /// Send PUBLISH packets: one behind the other, as they go over the wire.
+    Publish(Bytes),
     /// Write what can be written at once of what was sent, then close. Not answered.
     Close,
     /// Fetch committed deliveries from the journal.

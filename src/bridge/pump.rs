@@ -6,15 +6,13 @@ use super::admission::{frozen_payload, too_large};
 use super::backlog::{LoadRequest, Owed};
 use super::forwarder::{Forwarder, Loading};
 use super::lanes::{Choice, choose};
-use super::link::Server;
-use super::publication::{is_small, publish, with_identifier};
+use super::link::{Link, Server};
+use super::outgoing::Numbered;
 use super::window::{Parcel, Step};
 use super::{Output, mapping};
 use crate::durable::{DropReason, LoadedDelivery, Record, Sequence, Ticket, Urgency};
 use crate::limits::UPLINK_QOS_2_WINDOW_3_1_1;
-use crate::mqtt::{
-    Acknowledgement, Packet, PacketIdentifier, ProtocolVersion, PublishQoS, QoS, ReasonCode, encoded_len,
-};
+use crate::mqtt::{Acknowledgement, Packet, PacketIdentifier, ProtocolVersion, QoS, ReasonCode};
 use crate::time::{Instant, Moment};
 
 impl Forwarder {
@@ -99,12 +97,9 @@ impl Forwarder {
         out: &mut Vec<Output>,
     ) {
         let Some((qos, parcel)) = self.window.get(identifier) else { return };
-        let qos = with_identifier(qos, identifier);
-        let Some(publish) = self.publish(parcel, server, qos, dup, &now) else { return };
-        let is_small = is_small(parcel, &self.options, server.max_packet_bytes);
-        if !is_small && self.is_too_large(&publish, server) {
+        if !self.fits(parcel, qos, server, &now) {
             // The server takes less than it did when this was opened.
-            let parcel = match qos.qos() {
+            let parcel = match qos {
                 QoS::ExactlyOnce => self.window.refused(identifier),
                 _ => self.window.acknowledged(identifier),
             };
@@ -116,12 +111,33 @@ impl Forwarder {
             }
             return;
         }
-        if dup && qos.qos() == QoS::AtLeastOnce && parcel.owed().next().is_some() {
+        let numbered = Numbered { qos, identifier: Some(identifier), dup };
+        let said = self.outgoing.publish(parcel, &self.options, numbered, server.retain_available, &now);
+        let Some(bytes) = said else { return };
+        if dup && qos == QoS::AtLeastOnce && parcel.owed().next().is_some() {
             self.status.possible_duplicates += 1;
         }
         self.poison.sends(identifier, parcel);
         self.waiting.sent(now.monotonic, identifier);
-        self.send(now, publish, out);
+        self.sent(now, bytes, out);
+    }
+
+    /// Publishes what nobody acknowledges.
+    fn send_unacknowledged(&mut self, now: Moment, server: Server, parcel: &Parcel, out: &mut Vec<Output>) {
+        let numbered = Numbered { qos: QoS::AtMostOnce, identifier: None, dup: false };
+        let said = self.outgoing.publish(parcel, &self.options, numbered, server.retain_available, &now);
+        if let Some(bytes) = said {
+            self.sent(now, bytes, out);
+        }
+    }
+
+    /// A PUBLISH of so many bytes is on its way.
+    fn sent(&mut self, now: Moment, bytes: usize, out: &mut Vec<Output>) {
+        if let Link::Up(up) = &mut self.link {
+            up.sent(now.monotonic);
+        }
+        self.meter_bytes(&now, bytes);
+        self.outgoing.hand_over_much(out);
     }
 
     /// Presence goes ahead of the backlog.
@@ -144,9 +160,7 @@ impl Forwarder {
             }
             let parcel = Parcel::Presence { topic, payload };
             if server.maximum_qos == QoS::AtMostOnce {
-                if let Some(publish) = self.publish(&parcel, server, PublishQoS::AtMostOnce, false, &now) {
-                    self.send(now, publish, out);
-                }
+                self.send_unacknowledged(now, server, &parcel, out);
             } else {
                 self.window.open(QoS::AtLeastOnce, parcel);
             }
@@ -176,10 +190,7 @@ impl Forwarder {
             match qos {
                 QoS::AtMostOnce => {
                     self.flush(now, server, out);
-                    if let Some(publish) = self.publish(&parcel, server, PublishQoS::AtMostOnce, false, &now)
-                    {
-                        self.send(now, publish, out);
-                    }
+                    self.send_unacknowledged(now, server, &parcel, out);
                     parcel.owed().for_each(|owed| self.done(owed, out));
                 }
                 QoS::AtLeastOnce if batch_ticket.is_none() => {
@@ -282,22 +293,6 @@ impl Forwarder {
             self.append(Urgency::Awaited, record, out)
         });
         (packet_identifier, ticket)
-    }
-
-    pub(super) fn publish(
-        &self,
-        parcel: &Parcel,
-        server: Server,
-        qos: PublishQoS,
-        dup: bool,
-        now: &Moment,
-    ) -> Option<Packet> {
-        publish(parcel, &self.options, qos, dup, server.retain_available, now).map(Packet::Publish)
-    }
-
-    /// `[MQTT-3.2.2-15]`
-    pub(super) fn is_too_large(&self, publish: &Packet, server: Server) -> bool {
-        encoded_len(self.options.version, publish).map_or(true, |bytes| bytes > server.max_packet_bytes)
     }
 
     /// A killed run may have sent the first deliveries that were queued when it ended, up to a window of them;

@@ -203,11 +203,11 @@ impl Forwarder {
     }
 
     fn parcel_of(&self, loaded: LoadedDelivery, qos: QoS, frozen: Option<Bytes>) -> Parcel {
-        let payload = frozen.unwrap_or_else(|| self.payload_of(&loaded));
+        let said = frozen.or_else(|| self.said_of(&loaded));
         // A rule changed since may have no name for it: the old one is better than none.
-        let topic = self.renamed(&loaded.message.topic).unwrap_or_else(|| loaded.message.topic.clone());
+        let renamed = self.renamed(&loaded.message.topic);
         let retain = self.retains(&loaded);
-        Parcel::Delivery { loaded, more: Vec::new(), qos, topic, payload, retain }
+        Parcel::Delivery { loaded, more: Vec::new(), qos, renamed, said, retain }
     }
 
     /// The bytes of a message as they are now.

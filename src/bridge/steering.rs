@@ -49,7 +49,7 @@ impl Forwarder {
             let goodbye = Disconnect::new(ReasonCode::Success);
             self.send(now, Packet::Disconnect(Box::new(goodbye)), out);
         }
-        out.push(Output::Close);
+        self.close(out);
         self.lost(now, Fault::Paused, out);
         self.link = Link::Paused;
     }

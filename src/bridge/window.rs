@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 
 use super::backlog::Owed;
-use crate::durable::{ConsumerId, LoadedDelivery, Sequence, Ticket};
+use crate::durable::{ConsumerId, LoadedDelivery, MessageBody, Sequence, Ticket};
 use crate::flow::{Outbound, Phase, Received, Resend};
 use crate::limits::UPLINK_WINDOW_BYTES;
 use crate::mqtt::{PacketIdentifier, QoS, TopicName};
@@ -24,10 +24,10 @@ pub(super) enum Parcel {
         more: Vec<LoadedDelivery>,
         /// What it is sent with: the lower of what is owed and what the server takes.
         qos: QoS,
-        /// Its name at the server.
-        topic: TopicName,
-        /// As first sent: a repetition does not differ.
-        payload: Bytes,
+        /// Its name at the server, if that is another than here.
+        renamed: Option<TopicName>,
+        /// What is said instead of the message's own bytes, as first sent: a repetition does not differ.
+        said: Option<Bytes>,
         /// Whether the server is to retain it.
         retain: bool,
     },
@@ -38,13 +38,26 @@ pub(super) enum Parcel {
 }
 
 impl Parcel {
-    fn bytes(&self) -> usize {
+    /// Its topic and its payload at the server; `None` when only a release is owed.
+    pub(super) fn words(&self) -> Option<(&TopicName, &[u8])> {
         match self {
-            Parcel::Delivery { topic, payload, .. } | Parcel::Presence { topic, payload } => {
-                topic.as_str().len() + payload.len()
+            Parcel::Delivery { loaded, renamed, said, .. } => {
+                let payload = match (said, &loaded.message.body) {
+                    (Some(said), _) => said,
+                    (None, MessageBody::Publish { payload, .. }) => payload,
+                    (None, MessageBody::Reading(_)) => {
+                        unreachable!("a reading is rendered when its parcel is made")
+                    }
+                };
+                Some((renamed.as_ref().unwrap_or(&loaded.message.topic), payload))
             }
-            Parcel::Released { .. } => 0,
+            Parcel::Presence { topic, payload } => Some((topic, payload)),
+            Parcel::Released { .. } => None,
         }
+    }
+
+    fn bytes(&self) -> usize {
+        self.words().map_or(0, |(topic, payload)| topic.as_str().len() + payload.len())
     }
 
     /// Which messages of the journal it is, and of which queue.

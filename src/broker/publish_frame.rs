@@ -143,6 +143,7 @@ fn encode(
         topic_alias: variant.naming.alias(),
         payload,
         properties,
+        added_user_property: None,
         message_expiry_interval_seconds,
         subscription_identifiers: if is_v5 { variant.subscription_identifiers } else { &[] },
     };

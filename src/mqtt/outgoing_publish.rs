@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::property::{PropertySink, identifier as id};
 use super::publish::flag;
 use super::writer::{Measure, Section, Sink, varint_length};
-use super::{EncodeError, PacketType, ProtocolVersion, PublishProperties, QoS, TopicName};
+use super::{EncodeError, PacketIdentifier, PacketType, ProtocolVersion, PublishProperties, QoS, TopicName};
 
 /// A message about to be sent, put together from borrowed parts.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,8 @@ pub struct OutgoingPublish<'a> {
     pub payload: &'a [u8],
     /// The properties that the publisher gave (5.0). Expiry and subscription identifiers in them are not used.
     pub properties: Option<&'a PublishProperties>,
+    /// A user property behind those (5.0).
+    pub added_user_property: Option<(&'a str, &'a str)>,
     /// What is left of the message's life (5.0).
     pub message_expiry_interval_seconds: Option<u32>,
     /// Of the subscriptions of this receiver that match (5.0).
@@ -78,6 +80,28 @@ impl OutgoingPublish<'_> {
             .filter(|_| version.is_v5())
             .map(|_| properties_at + self.properties_before_expiry());
         Ok(EncodedPublish { bytes: bytes.freeze(), packet_identifier_at, message_expiry_at })
+    }
+
+    /// Appends it for one receiver; gives the bytes it takes. No identifier: QoS 0.
+    ///
+    /// # Errors
+    /// As [`OutgoingPublish::encode`]; nothing was appended then.
+    pub fn append_to(
+        &self,
+        version: ProtocolVersion,
+        packet_identifier: Option<PacketIdentifier>,
+        dup: bool,
+        buffer: &mut BytesMut,
+    ) -> Result<usize, EncodeError> {
+        let length = self.body_length(version)?;
+        let all = 1 + varint_length(length) + length;
+        buffer.reserve(all);
+        // [MQTT-3.3.1-2]
+        let dup = if dup && self.qos != QoS::AtMostOnce { flag::DUP } else { 0 };
+        buffer.put_u8(PacketType::Publish.as_u8() << 4 | self.flags() | dup);
+        buffer.varint(length);
+        self.write(version, packet_identifier.map_or(0, PacketIdentifier::get), buffer);
+        Ok(all)
     }
 
     /// Bytes from the length of the properties up to the value of the message expiry interval.
@@ -136,6 +160,9 @@ impl Section for OutgoingPublish<'_> {
         match self.properties {
             Some(all) => all.write_published(self.message_expiry_interval_seconds, sink),
             None => sink.u32_property(id::MESSAGE_EXPIRY_INTERVAL, self.message_expiry_interval_seconds),
+        }
+        if let Some((name, value)) = self.added_user_property {
+            sink.user_property(name, value);
         }
         for identifier in self.subscription_identifiers {
             sink.subscription_identifier(*identifier);

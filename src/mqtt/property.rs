@@ -233,10 +233,14 @@ pub(super) trait PropertySink: Sink {
 
     fn user_properties(&mut self, properties: &UserProperties) {
         for (name, value) in properties {
-            self.u8(id::USER_PROPERTY);
-            self.binary(name.as_bytes());
-            self.binary(value.as_bytes());
+            self.user_property(name, value);
         }
+    }
+
+    fn user_property(&mut self, name: &str, value: &str) {
+        self.u8(id::USER_PROPERTY);
+        self.binary(name.as_bytes());
+        self.binary(value.as_bytes());
     }
 }
 

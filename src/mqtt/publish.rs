@@ -145,6 +145,7 @@ impl Publish {
             topic_alias: self.topic_alias,
             payload: &self.payload,
             properties,
+            added_user_property: None,
             message_expiry_interval_seconds: properties.and_then(|all| all.message_expiry_interval_seconds),
             subscription_identifiers: properties.map_or(&[], |all| &all.subscription_identifiers),
         }

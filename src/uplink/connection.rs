@@ -61,6 +61,11 @@ impl Connection {
         encode(self.version, packet, &mut self.outgoing)
     }
 
+    /// Puts packets that are encoded already behind those that wait to be written.
+    pub(super) fn send_encoded(&mut self, packets: &[u8]) {
+        self.outgoing.extend_from_slice(packets);
+    }
+
     /// Writes what waits, and reads, if `read`, until something happens. May be dropped at any time.
     pub(super) async fn next(&mut self, read: bool) -> Happening {
         std::future::poll_fn(|context| self.poll(read, context)).await

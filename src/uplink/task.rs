@@ -322,6 +322,11 @@ impl Task {
                     self.handle(Input::Closed(format!("what is to be sent cannot be said: {error}")));
                 }
             }
+            Output::Publish(packets) => {
+                if let Way::Open(connection) = &mut self.way {
+                    connection.send_encoded(&packets);
+                }
+            }
             Output::Close => {
                 if !self.greeting.answered {
                     self.connector.refused();

@@ -154,6 +154,7 @@ fn encode_once(packet: &Packet) {
             topic_alias: None,
             payload: &publish.payload,
             properties: publish.properties.as_deref(),
+            added_user_property: None,
             message_expiry_interval_seconds: Some(60),
             subscription_identifiers: &[],
         };

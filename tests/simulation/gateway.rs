@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use tidegate::bridge::{self, Forwarder};
 use tidegate::broker::{self, Broker, ConnectionId, ForwardRule, PublishFrame, UplinkRules};
 use tidegate::durable::{Boots, ConsumerId, DropReason, JournalHealth, Record, Ticket, Urgency};
 use tidegate::journal::{Event as JournalEvent, Journal, Load, Options, Writer};
 use tidegate::limits::UNCOMMITTED_BYTES;
-use tidegate::mqtt::{Packet, PacketIdentifier, QoS, TopicFilter};
+use tidegate::mqtt::{Decoder, Packet, PacketIdentifier, ProtocolVersion, QoS, TopicFilter};
 use tidegate::reading::{Reading, Render, Value};
 use tidegate::time::{Instant, Moment};
 
@@ -81,6 +81,7 @@ pub struct Gateway {
 struct Uplink {
     forwarder: Forwarder,
     consumer: ConsumerId,
+    version: ProtocolVersion,
     is_eager: bool,
 }
 
@@ -229,7 +230,7 @@ impl Gateway {
         );
         let is_eager = plan.uplink_is_eager;
         self.journal.set_eager(consumer, is_eager);
-        self.uplink = Some(Uplink { forwarder, consumer, is_eager });
+        self.uplink = Some(Uplink { forwarder, consumer, version: plan.uplink_version, is_eager });
     }
 
     fn broker_takes(&mut self, now: Moment, input: broker::Input, out: &mut Vec<Effect>) {
@@ -269,7 +270,8 @@ impl Gateway {
 
     fn uplink_takes(&mut self, now: Moment, input: bridge::Input, out: &mut Vec<Effect>) {
         let Some(uplink) = &mut self.uplink else { return };
-        let (writer, committed_only) = (Writer::uplink(uplink.consumer), !uplink.is_eager);
+        let (version, writer) = (uplink.version, Writer::uplink(uplink.consumer));
+        let committed_only = !uplink.is_eager;
         let mut outputs = Vec::new();
         uplink.forwarder.handle(now, input, &mut outputs);
         let mut records = Vec::new();
@@ -277,6 +279,14 @@ impl Gateway {
             match output {
                 bridge::Output::Open => out.push(Effect::OpenUplink),
                 bridge::Output::Send(packet) => self.send_upstream(now, packet, out),
+                bridge::Output::Publish(packets) => {
+                    let mut packets = BytesMut::from(packets);
+                    let mut decoder = Decoder::of_server(version, usize::MAX);
+                    while let Some((packet, _)) = decoder.decode(&mut packets).expect("well-formed packets") {
+                        self.send_upstream(now, packet, out);
+                    }
+                    assert!(packets.is_empty(), "whole packets");
+                }
                 bridge::Output::Close => out.push(Effect::CloseUplink),
                 bridge::Output::Load { consumer, after, max_messages, max_bytes } => {
                     let load = Load { consumer, after, max_messages, max_bytes, committed_only };

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use smallvec::smallvec;
 use tidegate::bridge::{Forwarder, Input, Options, Output, Restored};
 use tidegate::durable::{
@@ -14,7 +14,8 @@ use tidegate::durable::{
 use tidegate::journal::{self, Event, Journal, Load, Recovery, Writer};
 use tidegate::limits::UPLINK_LOAD_MESSAGES;
 use tidegate::mqtt::{
-    Acknowledgement, ConnAck, ConnAckProperties, Packet, PublishQoS, QoS, ReasonCode, TopicName,
+    Acknowledgement, ConnAck, ConnAckProperties, Decoder, Packet, ProtocolVersion, PublishQoS, QoS,
+    ReasonCode, TopicName,
 };
 use tidegate::reading::{Reading, Render};
 use tidegate::time::{Instant, Moment};
@@ -142,6 +143,14 @@ impl World {
                     Output::Open => self.dialled(),
                     Output::Close => self.coming.clear(),
                     Output::Send(packet) => answers.extend(self.cloud(packet)),
+                    Output::Publish(packets) => {
+                        let mut packets = BytesMut::from(packets);
+                        let mut decoder = Decoder::of_server(ProtocolVersion::V5, usize::MAX);
+                        while let Some((packet, _)) = decoder.decode(&mut packets).unwrap() {
+                            answers.extend(self.cloud(packet));
+                        }
+                        assert!(packets.is_empty(), "whole packets");
+                    }
                     Output::Append { ticket, urgency, record } => {
                         let writer = Writer::uplink(CONSUMER);
                         self.journal.append(self.now, writer, ticket, urgency, *record);

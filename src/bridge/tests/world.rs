@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use smallvec::smallvec;
 
@@ -16,7 +16,7 @@ use crate::durable::{
     State, Ticket, Urgency,
 };
 use crate::mqtt::{
-    Acknowledgement, ConnAck, ConnAckProperties, Packet, PacketIdentifier, ProtocolVersion, Publish,
+    Acknowledgement, ConnAck, ConnAckProperties, Decoder, Packet, PacketIdentifier, ProtocolVersion, Publish,
     PublishQoS, QoS, ReasonCode, SubAck, TopicName,
 };
 use crate::reading::{Reading, Render};
@@ -327,6 +327,15 @@ impl World {
                 Output::Send(packet) => {
                     self.sent.push(packet.clone());
                     self.to_cloud.push_back(packet);
+                }
+                Output::Publish(packets) => {
+                    let mut packets = BytesMut::from(packets);
+                    let mut decoder = Decoder::of_server(self.options.version, usize::MAX);
+                    while let Some((packet, _)) = decoder.decode(&mut packets).unwrap() {
+                        self.sent.push(packet.clone());
+                        self.to_cloud.push_back(packet);
+                    }
+                    assert!(packets.is_empty(), "whole packets");
                 }
                 Output::Close => {
                     (self.opening, self.connected) = (false, false);

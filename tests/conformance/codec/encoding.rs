@@ -4,8 +4,8 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use proptest::prelude::*;
 use tidegate::mqtt::{
-    ConnAck, ConnAckProperties, EncodeError, EncodedPublish, OutgoingPublish, Packet, Publish, PublishQoS,
-    QoS, ReasonCode, TopicName, encode, encoded_len,
+    ConnAck, ConnAckProperties, Decoder, EncodeError, EncodedPublish, OutgoingPublish, Packet, Publish,
+    PublishQoS, QoS, ReasonCode, TopicName, encode, encoded_len,
 };
 
 use super::arbitrary;
@@ -45,6 +45,7 @@ proptest! {
             topic_alias: publish.topic_alias,
             payload: &publish.payload,
             properties,
+            added_user_property: None,
             message_expiry_interval_seconds: properties.and_then(|all| all.message_expiry_interval_seconds),
             subscription_identifiers: properties.map_or(&[], |all| &all.subscription_identifiers),
         };
@@ -53,6 +54,36 @@ proptest! {
         let mut wire = BytesMut::new();
         encode(version, &Packet::Publish(publish.clone()), &mut wire).unwrap();
         prop_assert_eq!(fill_in(&encoded, publish.dup, publish.qos), &*wire);
+        let mut appended = BytesMut::from("before");
+        let identifier = publish.qos.packet_identifier();
+        let bytes = outgoing.append_to(version, identifier, publish.dup, &mut appended).unwrap();
+        prop_assert_eq!(bytes, wire.len());
+        prop_assert_eq!(appended, [b"before", &*wire].concat());
+    }
+
+    #[test]
+    fn a_user_property_that_is_added_is_the_last_of_them((version, publish) in any_publish(), name in "[a-zä]{0,9}") {
+        let properties = publish.properties.as_deref();
+        let outgoing = OutgoingPublish {
+            qos: publish.qos.qos(),
+            retain: publish.retain,
+            topic: publish.topic.as_ref(),
+            topic_alias: publish.topic_alias,
+            payload: &publish.payload,
+            properties,
+            added_user_property: Some((&name, "value")),
+            message_expiry_interval_seconds: properties.and_then(|all| all.message_expiry_interval_seconds),
+            subscription_identifiers: properties.map_or(&[], |all| &all.subscription_identifiers),
+        };
+        let mut wire = BytesMut::new();
+        outgoing.append_to(version, publish.qos.packet_identifier(), publish.dup, &mut wire).unwrap();
+        let (read, _) = Decoder::of_server(version, usize::MAX).decode(&mut wire).unwrap().unwrap();
+        let mut wanted = publish.clone();
+        if version == V5 {
+            let added = (name.clone().into(), "value".into());
+            wanted.properties.get_or_insert_default().user_properties.push(added);
+        }
+        prop_assert_eq!(read, Packet::Publish(wanted));
     }
 }
 
@@ -103,6 +134,7 @@ fn what_is_too_long_for_a_packet_is_an_error_and_writes_nothing() {
         topic_alias: None,
         payload,
         properties: None,
+        added_user_property: None,
         message_expiry_interval_seconds: None,
         subscription_identifiers: &[],
     };
