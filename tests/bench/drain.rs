@@ -18,8 +18,8 @@ use crate::rig::{free_port, has, wait_for};
 use crate::usage;
 
 const MESSAGES: u64 = 200_000;
-/// One after the other each time: a machine is not as fast in one minute as in the next.
-const ROUNDS: usize = 5;
+/// A machine is not as fast in one minute as in the next: each round is judged by itself, and half of them must be won.
+const ROUNDS: usize = 9;
 /// What the gateway may take of memory, at its most.
 const MEMORY_KIB: u64 = 32 * 1024;
 
@@ -45,22 +45,26 @@ pub fn print() {
             gateway_with(folder, server, "version = \"3.1.1\"\n")
         }));
     }
-    let [in_theirs, in_ours, in_plain] = [&theirs, &ours, &plain].map(|all| median(all));
+    let rate = |all: &[Drained]| median(all.iter().map(|drained| drained.per_second).collect());
+    let beside = |all: &[Drained]| {
+        median(all.iter().zip(&theirs).map(|(one, other)| one.per_second / other.per_second).collect())
+    };
+    let (in_ours, in_plain) = (beside(&ours), beside(&plain));
     println!(
-        "median of {ROUNDS}: tidegate {in_ours:.0}/s ({:.2} of mosquitto's bridge), with 3.1.1 {in_plain:.0}/s ({:.2}), the bridge {in_theirs:.0}/s",
-        in_ours / in_theirs,
-        in_plain / in_theirs
+        "medians of {ROUNDS} rounds: tidegate {:.0}/s, with 3.1.1 {:.0}/s, mosquitto's bridge {:.0}/s; in one round {in_ours:.3} and {in_plain:.3} of the bridge",
+        rate(&ours),
+        rate(&plain),
+        rate(&theirs),
     );
     let most = ours.iter().chain(&plain).map(|drained| drained.most_kib).max().unwrap_or_default();
     assert!(most <= MEMORY_KIB, "{most} KiB at most, filling included");
-    assert!(in_plain >= in_theirs, "a mosquitto bridge is faster, at the same protocol");
-    assert!(in_ours >= in_theirs, "a mosquitto bridge is faster");
+    assert!(in_plain >= 1.0, "a mosquitto bridge is faster, at the same protocol");
+    assert!(in_ours >= 1.0, "a mosquitto bridge is faster");
 }
 
-fn median(all: &[Drained]) -> f64 {
-    let mut rates: Vec<f64> = all.iter().map(|drained| drained.per_second).collect();
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 fn measure(name: &str, start: impl FnOnce(&Path, u16) -> (Process, u16)) -> Drained {
