@@ -96,9 +96,7 @@ impl OutgoingPublish<'_> {
         let length = self.body_length(version)?;
         let all = 1 + varint_length(length) + length;
         buffer.reserve(all);
-        // [MQTT-3.3.1-2]
-        let dup = if dup && self.qos != QoS::AtMostOnce { flag::DUP } else { 0 };
-        buffer.put_u8(PacketType::Publish.as_u8() << 4 | self.flags() | dup);
+        buffer.put_u8(PacketType::Publish.as_u8() << 4 | self.flags_with(dup));
         buffer.varint(length);
         self.write(version, packet_identifier.map_or(0, PacketIdentifier::get), buffer);
         Ok(all)
@@ -134,8 +132,14 @@ impl OutgoingPublish<'_> {
         Ok(())
     }
 
-    pub(super) fn flags(&self) -> u8 {
+    fn flags(&self) -> u8 {
         self.qos.as_u8() << flag::QOS_SHIFT | if self.retain { flag::RETAIN } else { 0 }
+    }
+
+    /// The flags, and DUP unless it is QoS 0 `[MQTT-3.3.1-2]`.
+    pub(super) fn flags_with(&self, dup: bool) -> u8 {
+        let dup = dup && self.qos != QoS::AtMostOnce;
+        self.flags() | if dup { flag::DUP } else { 0 }
     }
 
     fn topic_bytes(&self) -> &[u8] {

@@ -122,9 +122,7 @@ impl Publish {
 
     /// The flags of its first byte.
     pub(super) fn flags(&self) -> u8 {
-        // [MQTT-3.3.1-2]
-        let dup = self.dup && self.qos != PublishQoS::AtMostOnce;
-        self.outgoing().flags() | if dup { flag::DUP } else { 0 }
+        self.outgoing().flags_with(self.dup)
     }
 
     pub(super) fn write(&self, version: ProtocolVersion, sink: &mut impl Sink) {

@@ -34,21 +34,26 @@ fn any_publish() -> impl Strategy<Value = (tidegate::mqtt::ProtocolVersion, Publ
     })
 }
 
+/// The parts of a PUBLISH.
+fn outgoing(publish: &Publish) -> OutgoingPublish<'_> {
+    let properties = publish.properties.as_deref();
+    OutgoingPublish {
+        qos: publish.qos.qos(),
+        retain: publish.retain,
+        topic: publish.topic.as_ref(),
+        topic_alias: publish.topic_alias,
+        payload: &publish.payload,
+        properties,
+        added_user_property: None,
+        message_expiry_interval_seconds: properties.and_then(|all| all.message_expiry_interval_seconds),
+        subscription_identifiers: properties.map_or(&[], |all| &all.subscription_identifiers),
+    }
+}
+
 proptest! {
     #[test]
     fn a_publish_encoded_for_many_is_the_publish_of_each((version, publish) in any_publish()) {
-        let properties = publish.properties.as_deref();
-        let outgoing = OutgoingPublish {
-            qos: publish.qos.qos(),
-            retain: publish.retain,
-            topic: publish.topic.as_ref(),
-            topic_alias: publish.topic_alias,
-            payload: &publish.payload,
-            properties,
-            added_user_property: None,
-            message_expiry_interval_seconds: properties.and_then(|all| all.message_expiry_interval_seconds),
-            subscription_identifiers: properties.map_or(&[], |all| &all.subscription_identifiers),
-        };
+        let outgoing = outgoing(&publish);
         let encoded = outgoing.encode(version).unwrap();
         prop_assert_eq!(outgoing.encoded_len(version), Ok(encoded.bytes.len()));
         let mut wire = BytesMut::new();
@@ -63,18 +68,7 @@ proptest! {
 
     #[test]
     fn a_user_property_that_is_added_is_the_last_of_them((version, publish) in any_publish(), name in "[a-zä]{0,9}") {
-        let properties = publish.properties.as_deref();
-        let outgoing = OutgoingPublish {
-            qos: publish.qos.qos(),
-            retain: publish.retain,
-            topic: publish.topic.as_ref(),
-            topic_alias: publish.topic_alias,
-            payload: &publish.payload,
-            properties,
-            added_user_property: Some((&name, "value")),
-            message_expiry_interval_seconds: properties.and_then(|all| all.message_expiry_interval_seconds),
-            subscription_identifiers: properties.map_or(&[], |all| &all.subscription_identifiers),
-        };
+        let outgoing = OutgoingPublish { added_user_property: Some((&name, "value")), ..outgoing(&publish) };
         let mut wire = BytesMut::new();
         outgoing.append_to(version, publish.qos.packet_identifier(), publish.dup, &mut wire).unwrap();
         let (read, _) = Decoder::of_server(version, usize::MAX).decode(&mut wire).unwrap().unwrap();
