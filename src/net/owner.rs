@@ -145,6 +145,9 @@ impl Owner {
             if self.stopping.is_some() && self.links.is_empty() {
                 break;
             }
+            if committed {
+                pace::committed_alone();
+            }
             pace::set_waits_for_disk(committed || self.broker.uncommitted_bytes() > 0);
             self.timer.arm(self.broker.next_timeout(), || (self.clock)().monotonic);
             let hears = self.hears_publishers();

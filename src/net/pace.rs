@@ -4,7 +4,9 @@
 //! A wake-up costs more than most messages do, as network cards know, which moderate their interrupts in this way.
 //! Nobody may become slower by it: whether as many messages come while it naps as before is tried first, looked at
 //! again every now and then, and who waits for each answer before going on (then fewer come) ends it for a while.
-//! Nothing naps while somebody waits for the disk. Decides only; never sleeps, and takes time as an argument.
+//! Nothing naps while somebody waits for the disk, or while messages are committed one by one: whoever sends the next
+//! when the one before was acknowledged would be slowed down, that need not be tried. Decides only; never sleeps, and
+//! takes time as an argument.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -56,6 +58,11 @@ pub(super) fn set_waits_for_disk(waits: bool) {
     WAITS_FOR_DISK.set(waits);
 }
 
+/// A single message was committed on this thread, and is acknowledged next.
+pub(super) fn committed_alone() {
+    PACE.with_borrow_mut(Pace::committed_alone);
+}
+
 /// This thread has nothing to do: how long it is to nap before it waits.
 pub(super) fn rest(now: Instant) -> Duration {
     let nap = PACE.with_borrow_mut(|pace| pace.rest(now, MESSAGES.get()));
@@ -70,11 +77,28 @@ struct Pace {
     wake_ups: u64,
     messages_before: u64,
     next_ban: Duration,
+    /// Whether a message was committed alone since the last rest...
+    alone: bool,
+    /// ...and in this window.
+    alone_in_window: bool,
 }
 
 impl Pace {
     const fn new(now: Instant) -> Pace {
-        Pace { mode: Mode::Awake, window_began: now, wake_ups: 0, messages_before: 0, next_ban: SHORTEST_BAN }
+        Pace {
+            mode: Mode::Awake,
+            window_began: now,
+            wake_ups: 0,
+            messages_before: 0,
+            next_ban: SHORTEST_BAN,
+            alone: false,
+            alone_in_window: false,
+        }
+    }
+
+    const fn committed_alone(&mut self) {
+        self.alone = true;
+        self.alone_in_window = true;
     }
 
     /// The thread has nothing to do: how long it is to nap before it waits. `messages`: how many have come since it
@@ -85,9 +109,14 @@ impl Pace {
         if window >= WINDOW {
             self.close_window(now, window, messages);
         }
+        let alone = std::mem::take(&mut self.alone);
         match self.mode {
-            Mode::Trial { .. } | Mode::Napping { .. } => NAP,
-            Mode::Awake | Mode::Probe { .. } | Mode::Banned { .. } => Duration::ZERO,
+            Mode::Trial { .. } | Mode::Napping { .. } if !alone => NAP,
+            Mode::Trial { .. }
+            | Mode::Napping { .. }
+            | Mode::Awake
+            | Mode::Probe { .. }
+            | Mode::Banned { .. } => Duration::ZERO,
         }
     }
 
@@ -98,7 +127,11 @@ impl Pace {
         self.messages_before = messages;
         self.wake_ups = 0;
         self.window_began = now;
+        let alone = std::mem::take(&mut self.alone_in_window);
         self.mode = match self.mode {
+            Mode::Awake | Mode::Trial { .. } | Mode::Napping { .. } | Mode::Probe { .. } if alone => {
+                Mode::Awake
+            }
             // Nothing happened for a while: what came before says nothing.
             Mode::Trial { .. } | Mode::Napping { .. } | Mode::Probe { .. } if window > 4 * WINDOW => {
                 Mode::Awake
@@ -174,8 +207,14 @@ mod tests {
 
         /// The next message comes `gap` after the thread has looked.
         fn asks(&mut self, gap: Duration, time: Duration) {
+            self.asks_and(gap, time, |_| ());
+        }
+
+        /// The same, and something is done when a message has come.
+        fn asks_and(&mut self, gap: Duration, time: Duration, when_come: impl Fn(&mut Pace)) {
             let began = self.now;
             while self.now.since(began) < time {
+                when_come(&mut self.pace);
                 let nap = self.pace.rest(self.now, self.messages);
                 self.naps += u64::from(!nap.is_zero());
                 self.wake_ups += 1;
@@ -211,6 +250,21 @@ mod tests {
         let possible = u64::try_from(Duration::from_secs(60).as_nanos() / gap.as_nanos()).unwrap();
         assert!(traffic.messages > possible * 97 / 100, "{} of {possible}", traffic.messages);
         assert!(traffic.naps > 0, "it was tried");
+    }
+
+    /// Whose messages are committed one by one is not even tried with naps, also where they began in a steady flow; and
+    /// that is over when he is gone.
+    #[test]
+    fn messages_that_are_committed_one_by_one_are_never_slowed_down() {
+        let mut traffic = Traffic::new();
+        let gap = Duration::from_micros(300);
+        traffic.asks_and(gap, Duration::from_secs(10), Pace::committed_alone);
+        assert_eq!(traffic.naps, 0);
+        traffic.flows(gap, Duration::from_secs(10));
+        assert!(traffic.naps > 1_000, "{} naps", traffic.naps);
+        let naps = traffic.naps;
+        traffic.asks_and(gap, Duration::from_secs(10), Pace::committed_alone);
+        assert_eq!(traffic.naps, naps);
     }
 
     /// Naps that began in a steady flow end when it is followed by somebody who waits for answers, and by silence.
