@@ -77,10 +77,8 @@ struct Pace {
     wake_ups: u64,
     messages_before: u64,
     next_ban: Duration,
-    /// Whether a message was committed alone since the last rest...
+    /// Whether a message was committed alone in this window.
     alone: bool,
-    /// ...and in this window.
-    alone_in_window: bool,
 }
 
 impl Pace {
@@ -92,13 +90,11 @@ impl Pace {
             messages_before: 0,
             next_ban: SHORTEST_BAN,
             alone: false,
-            alone_in_window: false,
         }
     }
 
     const fn committed_alone(&mut self) {
         self.alone = true;
-        self.alone_in_window = true;
     }
 
     /// The thread has nothing to do: how long it is to nap before it waits. `messages`: how many have come since it
@@ -109,14 +105,9 @@ impl Pace {
         if window >= WINDOW {
             self.close_window(now, window, messages);
         }
-        let alone = std::mem::take(&mut self.alone);
         match self.mode {
-            Mode::Trial { .. } | Mode::Napping { .. } if !alone => NAP,
-            Mode::Trial { .. }
-            | Mode::Napping { .. }
-            | Mode::Awake
-            | Mode::Probe { .. }
-            | Mode::Banned { .. } => Duration::ZERO,
+            Mode::Trial { .. } | Mode::Napping { .. } if !self.alone => NAP,
+            _ => Duration::ZERO,
         }
     }
 
@@ -127,11 +118,10 @@ impl Pace {
         self.messages_before = messages;
         self.wake_ups = 0;
         self.window_began = now;
-        let alone = std::mem::take(&mut self.alone_in_window);
+        let alone = std::mem::take(&mut self.alone);
         self.mode = match self.mode {
-            Mode::Awake | Mode::Trial { .. } | Mode::Napping { .. } | Mode::Probe { .. } if alone => {
-                Mode::Awake
-            }
+            Mode::Banned { until } if now < until => Mode::Banned { until },
+            _ if alone => Mode::Awake,
             // Nothing happened for a while: what came before says nothing.
             Mode::Trial { .. } | Mode::Napping { .. } | Mode::Probe { .. } if window > 4 * WINDOW => {
                 Mode::Awake
@@ -146,7 +136,6 @@ impl Pace {
                 self.next_ban = SHORTEST_BAN;
                 Mode::Napping { windows_left: WINDOWS_BETWEEN_PROBES }
             }
-            Mode::Banned { until } if now < until => Mode::Banned { until },
             Mode::Awake | Mode::Banned { .. } if wake_ups_per_second > MANY_WAKE_UPS => {
                 Mode::Trial { before: messages_per_second }
             }
