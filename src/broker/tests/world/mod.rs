@@ -3,28 +3,29 @@
 //! Clients speak in packets; what they hear is written as short lines, `publish a/b q1 #1 hello`, so that a test
 //! reads like a conversation.
 
+mod journal;
+mod packets;
+
+pub(super) use journal::Journal;
+pub(super) use packets::*;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
-use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
 
 use crate::broker::{
     Broker, CloseReason, ConnectionId, Event, Input, Output, Peer, PublishFrame, Relay, Renderer, SourceId,
     UplinkRules,
 };
 use crate::durable::{
-    Boots, ConsumerId, Delivery, DropReason, JournalHealth, LoadedDelivery, Message, MessageBody, Record,
-    Sequence, State, Ticket, Urgency,
+    Boots, ConsumerId, DropReason, JournalHealth, Message, MessageBody, State, Ticket, Urgency,
 };
 use crate::limits::Limits;
 use crate::mqtt::{
-    Acknowledgement, Connect, ConnectProperties, Decoder, Disconnect, Packet, PacketIdentifier,
-    ProtocolVersion, Publish, PublishProperties, PublishQoS, QoS, ReasonCode, RetainHandling, Subscribe,
-    SubscriptionOptions, TopicName, Unsubscribe, Will,
+    Acknowledgement, Decoder, Disconnect, Packet, PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode,
 };
 use crate::reading::{Reading, Render};
 use crate::time::{BootId, Instant, Moment, TimeQuality};
@@ -57,19 +58,6 @@ struct Client {
 pub(super) enum Heard {
     Packet(Packet),
     Closed(CloseReason),
-}
-
-/// What was appended, and what is owed because of it.
-#[derive(Default)]
-pub(super) struct Journal {
-    pub(super) records: Vec<(Ticket, Urgency, Record)>,
-    pub(super) committed: Ticket,
-    of_earlier_runs: usize,
-    owed: BTreeMap<ConsumerId, BTreeMap<Sequence, (Delivery, Message)>>,
-    last: Sequence,
-    /// Whether loads wait until [`World::answer_loads`].
-    pub(super) slow: bool,
-    waiting: Vec<(ConsumerId, Sequence, usize)>,
 }
 
 /// Renders a reading as its sensor's name.
@@ -375,263 +363,6 @@ impl World {
         };
         self.events.iter().map(count).sum()
     }
-}
-
-impl Journal {
-    fn take(&mut self, ticket: Ticket, urgency: Urgency, record: Record) {
-        match &record {
-            Record::Kept { sequence, message, deliveries } => {
-                assert!(*sequence > self.last, "sequences grow");
-                self.last = *sequence;
-                for delivery in deliveries {
-                    let owed = self.owed.entry(delivery.consumer).or_default();
-                    let twice = owed.insert(*sequence, (delivery.clone(), message.clone()));
-                    assert!(twice.is_none(), "each consumer at most once");
-                }
-            }
-            Record::Done { consumer, sequence } | Record::Dropped { consumer, sequence, .. } => {
-                let gone = self.owed.get_mut(consumer).and_then(|owed| owed.remove(sequence));
-                assert!(gone.is_some(), "{record:?} is not owed");
-            }
-            Record::ConsumerClosed { consumer } => {
-                self.owed.remove(consumer);
-            }
-            _ => {}
-        }
-        self.records.push((ticket, urgency, record));
-    }
-
-    fn load(
-        &self,
-        consumer: ConsumerId,
-        after: Sequence,
-        max_messages: usize,
-    ) -> (Vec<LoadedDelivery>, Sequence) {
-        let owed = self.owed.get(&consumer).into_iter().flat_map(|owed| owed.range(after.next()..));
-        let all: Vec<LoadedDelivery> = owed
-            .map(|(sequence, (delivery, message))| LoadedDelivery {
-                sequence: *sequence,
-                delivery: delivery.clone(),
-                message: message.clone(),
-            })
-            .collect();
-        let taken: Vec<LoadedDelivery> = all.iter().take(max_messages).cloned().collect();
-        let through = if taken.len() < all.len() { taken.last().unwrap().sequence } else { self.last };
-        (taken, through)
-    }
-
-    /// The journal gives up what it owes, oldest first.
-    pub(super) fn give_up(&mut self, consumer: ConsumerId, count: usize) {
-        let owed = self.owed.get_mut(&consumer).expect("something is owed");
-        for _ in 0..count {
-            owed.pop_first();
-        }
-    }
-
-    /// What is owed to a consumer, as topics.
-    pub(super) fn owed(&self, consumer: ConsumerId) -> Vec<String> {
-        let owed = self.owed.get(&consumer).into_iter().flat_map(BTreeMap::values);
-        owed.map(|(delivery, message)| format!("{} q{}", message.topic, delivery.qos.as_u8())).collect()
-    }
-
-    /// The kinds of the records of this run, in order.
-    pub(super) fn kinds(&self) -> Vec<String> {
-        let kind = |record: &Record| {
-            let text = format!("{record:?}");
-            text.split([' ', '{']).next().unwrap_or_default().to_owned()
-        };
-        self.records.iter().skip(self.of_earlier_runs).map(|(.., record)| kind(record)).collect()
-    }
-}
-
-/// A CONNECT that is put together step by step.
-#[derive(Clone)]
-pub(super) struct Login {
-    pub(super) connect: Connect,
-    user: Option<ByteString>,
-    limits: Option<Limits>,
-}
-
-impl Login {
-    fn new(version: ProtocolVersion, client_id: &str) -> Login {
-        let connect = Connect {
-            version,
-            clean_start: true,
-            keep_alive_seconds: 0,
-            client_id: client_id.into(),
-            will: None,
-            username: None,
-            password: None,
-            properties: ConnectProperties::default(),
-        };
-        Login { connect, user: None, limits: None }
-    }
-
-    pub(super) fn v31(client_id: &str) -> Login {
-        Login::new(ProtocolVersion::V3_1, client_id)
-    }
-
-    pub(super) fn v311(client_id: &str) -> Login {
-        Login::new(ProtocolVersion::V3_1_1, client_id)
-    }
-
-    pub(super) fn v5(client_id: &str) -> Login {
-        Login::new(ProtocolVersion::V5, client_id)
-    }
-
-    /// Goes on with an earlier session, and wants it kept: clean session 0, or clean start 0 with an expiry.
-    pub(super) fn persistent(mut self) -> Login {
-        self.connect.clean_start = false;
-        if self.connect.version == ProtocolVersion::V5 {
-            self = self.expiry(u32::MAX);
-        }
-        self
-    }
-
-    pub(super) fn clean_start(mut self, clean_start: bool) -> Login {
-        self.connect.clean_start = clean_start;
-        self
-    }
-
-    pub(super) fn expiry(mut self, seconds: u32) -> Login {
-        self.connect.properties.session_expiry_interval_seconds = Some(seconds);
-        self
-    }
-
-    pub(super) fn receive_maximum(mut self, maximum: u16) -> Login {
-        self.connect.properties.receive_maximum = NonZeroU16::new(maximum);
-        self
-    }
-
-    pub(super) fn maximum_packet_size(mut self, bytes: u32) -> Login {
-        self.connect.properties.maximum_packet_size = NonZeroU32::new(bytes);
-        self
-    }
-
-    pub(super) fn keep_alive(mut self, seconds: u16) -> Login {
-        self.connect.keep_alive_seconds = seconds;
-        self
-    }
-
-    /// Comes by a listener with bounds of its own.
-    pub(super) fn limits(mut self, limits: Limits) -> Login {
-        self.limits = Some(limits);
-        self
-    }
-
-    pub(super) fn user(mut self, user: &str) -> Login {
-        self.user = Some(user.into());
-        self
-    }
-
-    pub(super) fn will(mut self, topic: &str, qos: u8, delay_interval_seconds: u32) -> Login {
-        self.connect.will = Some(Box::new(Will {
-            topic: name(topic),
-            payload: Bytes::from_static(b"gone"),
-            qos: QoS::from_u8(qos).unwrap(),
-            retain: false,
-            delay_interval_seconds,
-            properties: PublishProperties::default(),
-        }));
-        self
-    }
-}
-
-pub(super) fn name(topic: &str) -> TopicName {
-    TopicName::parse(topic).unwrap()
-}
-
-pub(super) fn identifier(number: u16) -> PacketIdentifier {
-    PacketIdentifier::new(number).unwrap()
-}
-
-/// A PUBLISH as a client sends it; `number` is its packet identifier.
-pub(super) fn publish(topic: &str, qos: u8, number: u16, payload: &str) -> Publish {
-    Publish {
-        dup: false,
-        qos: match qos {
-            0 => PublishQoS::AtMostOnce,
-            1 => PublishQoS::AtLeastOnce(identifier(number)),
-            _ => PublishQoS::ExactlyOnce(identifier(number)),
-        },
-        retain: false,
-        topic: Some(name(topic)),
-        topic_alias: None,
-        payload: Bytes::copy_from_slice(payload.as_bytes()),
-        properties: None,
-    }
-}
-
-pub(super) fn qos0(topic: &str, payload: &str) -> Packet {
-    Packet::Publish(publish(topic, 0, 1, payload))
-}
-
-pub(super) fn qos1(topic: &str, number: u16, payload: &str) -> Packet {
-    Packet::Publish(publish(topic, 1, number, payload))
-}
-
-pub(super) fn qos2(topic: &str, number: u16, payload: &str) -> Packet {
-    Packet::Publish(publish(topic, 2, number, payload))
-}
-
-pub(super) fn retained(topic: &str, qos: u8, number: u16, payload: &str) -> Packet {
-    Packet::Publish(Publish { retain: true, ..publish(topic, qos, number, payload) })
-}
-
-pub(super) fn expiring(topic: &str, qos: u8, number: u16, seconds: u32) -> Packet {
-    let properties =
-        PublishProperties { message_expiry_interval_seconds: Some(seconds), ..PublishProperties::default() };
-    let properties = Some(Box::new(properties));
-    Packet::Publish(Publish { properties, ..publish(topic, qos, number, "short-lived") })
-}
-
-pub(super) fn puback(number: u16) -> Packet {
-    Packet::PubAck(Acknowledgement::new(identifier(number), ReasonCode::Success))
-}
-
-pub(super) fn pubrec(number: u16) -> Packet {
-    Packet::PubRec(Acknowledgement::new(identifier(number), ReasonCode::Success))
-}
-
-pub(super) fn pubrel(number: u16) -> Packet {
-    Packet::PubRel(Acknowledgement::new(identifier(number), ReasonCode::Success))
-}
-
-pub(super) fn pubcomp(number: u16) -> Packet {
-    Packet::PubComp(Acknowledgement::new(identifier(number), ReasonCode::Success))
-}
-
-pub(super) fn options(qos: u8) -> SubscriptionOptions {
-    SubscriptionOptions::new(QoS::from_u8(qos).unwrap())
-}
-
-pub(super) fn retain_handling(qos: u8, retain_handling: RetainHandling) -> SubscriptionOptions {
-    SubscriptionOptions { retain_handling, ..options(qos) }
-}
-
-pub(super) fn subscribe(number: u16, requests: &[(&str, SubscriptionOptions)]) -> Packet {
-    subscribe_as(number, None, requests)
-}
-
-pub(super) fn subscribe_as(
-    number: u16,
-    subscription_identifier: Option<u32>,
-    requests: &[(&str, SubscriptionOptions)],
-) -> Packet {
-    Packet::Subscribe(Box::new(Subscribe {
-        packet_identifier: identifier(number),
-        subscription_identifier: subscription_identifier.and_then(NonZeroU32::new),
-        user_properties: Vec::new(),
-        requests: requests.iter().map(|(filter, options)| ((*filter).into(), *options)).collect(),
-    }))
-}
-
-pub(super) fn unsubscribe(number: u16, filters: &[&str]) -> Packet {
-    Packet::Unsubscribe(Box::new(Unsubscribe {
-        packet_identifier: identifier(number),
-        user_properties: Vec::new(),
-        filters: filters.iter().map(|filter| (*filter).into()).collect(),
-    }))
 }
 
 /// A message from inside the gateway, at QoS 1.
