@@ -299,11 +299,15 @@ fn expected(
         // What a segment in between held, if there was one, is no longer known.
         let next = next.filter(|(next, _)| replay.retired.range(ordinal..*next).next().is_none());
         // Behind the last commit there may be what was begun by a process that read what never came to disk: killed
-        // before its own first commit was there, it proves nothing.
+        // before its own first commit was there, it proves nothing. Nor does a commit count that is there although it
+        // failed, and failed again in the segment behind it.
         let is_behind = tail_at.is_none_or(|tail| tail.segment < *ordinal);
         let next = next.filter(|_| tail.is_none() && !is_behind).map(|(_, file)| file.header);
-        let next_commit =
-            if is_behind { u64::MAX } else { last_commit_before_next(files, *ordinal).saturating_add(1) };
+        let next_commit = if is_behind {
+            file.header.first_commit
+        } else {
+            last_commit_before_next(files, *ordinal).saturating_add(1)
+        };
         SegmentNote {
             ordinal: *ordinal,
             end: tail.map_or(u64::MAX, |tail| tail.offset),

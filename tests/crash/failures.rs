@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate::durable::{ConsumerId, JournalHealth, Record, Sequence, Urgency};
 use tidegate::journal::{Alarm, Event, Load};
 
-use crate::crash_disk::{FaultRates, Tear};
+use crate::crash_disk::{FaultRates, Rng, Tear};
 use crate::world::{World, options};
 
 fn keep_one(world: &mut World) {
@@ -50,6 +50,37 @@ fn after_a_failed_sync_the_commit_is_written_elsewhere() {
                 });
                 assert!(world.crash(tear).is_sound());
             }
+        }
+    }
+}
+
+/// A commit that fails in three places may stand in the second of them all the same, behind what counts as the last: then
+/// it does not count, and its sequences are given again.
+#[test]
+fn what_failed_everywhere_does_not_count_wherever_it_stands() {
+    for seed in 0..300 {
+        let mut world = World::new(seed, options(seed));
+        world.tend();
+        world.tend();
+        (0..5).for_each(|_| {
+            keep_one(&mut world);
+            world.commit();
+        });
+        let first = world.disk.operations();
+        let mut rng = Rng::new(seed);
+        (first..first + 12)
+            .filter(|_| rng.per_mille(600))
+            .for_each(|operation| world.disk.fail_at(operation));
+        keep_one(&mut world);
+        world.commit();
+        world.disk.fail_no_more();
+        let tear = [Tear::KeepAll, Tear::Sectors, Tear::Pages, Tear::Prefix][rng.below(4) as usize];
+        for _ in 0..2 {
+            assert!(world.crash(tear).is_sound(), "seed {seed}");
+            (0..2).for_each(|_| {
+                keep_one(&mut world);
+                world.commit();
+            });
         }
     }
 }

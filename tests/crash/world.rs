@@ -230,7 +230,12 @@ impl World {
                 committed_only,
             };
             let loaded = self.journal().load(&load);
+            let sequences = || loaded.deliveries.iter().map(|loaded| loaded.sequence);
             assert!(loaded.through >= after, "a load goes forward");
+            assert!(
+                sequences().all(|sequence| sequence > after && sequence <= loaded.through),
+                "it says how far"
+            );
             all.extend(loaded.deliveries.iter().map(|loaded| (loaded.sequence, loaded.message.clone())));
             let last = loaded.deliveries.last().map(|last| last.sequence);
             if last.is_none_or(|last| loaded.through > last) {

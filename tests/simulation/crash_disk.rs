@@ -137,6 +137,11 @@ impl CrashDisk {
         self.0.borrow_mut().fail_at.insert(operation);
     }
 
+    /// What [`CrashDisk::fail_at`] said does not hold any more.
+    pub(crate) fn fail_no_more(&self) {
+        self.0.borrow_mut().fail_at.clear();
+    }
+
     /// How many operations changed something so far.
     pub(crate) fn operations(&self) -> u64 {
         self.0.borrow().operations
