@@ -237,6 +237,7 @@ impl<D: Disk> Desk<D> {
     }
 
     fn commit(&mut self, now: Moment) {
+        self.tell_news();
         let events = self.journal.commit(now);
         let took = (self.clock)().monotonic.since(now.monotonic);
         if events.iter().any(|event| matches!(event, Event::Committed { .. })) {

@@ -160,7 +160,8 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// What there is to be told without a commit; call it when records were appended.
+    /// What there is to be told without a commit; call it when records were appended, and before a commit: what is not
+    /// kept is to be told before that is on disk.
     pub fn news(&mut self) -> Vec<Event> {
         let mut complete = BTreeMap::new();
         self.pending.reap(|writer, ticket| {
@@ -169,7 +170,7 @@ impl<D: Disk> Journal<D> {
         let committed = complete.into_iter().map(|(writer, ticket)| Event::Committed { writer, ticket });
         let ahead = if self.pending.awaited { BTreeMap::new() } else { std::mem::take(&mut self.ahead) };
         let available = ahead.into_iter().map(|(consumer, through)| Event::Available { consumer, through });
-        committed.chain(available).collect()
+        committed.chain(available).chain(std::mem::take(&mut self.events)).collect()
     }
 
     fn take(&mut self, now: Moment, from: From, urgency: Urgency, record: Record) {

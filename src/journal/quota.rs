@@ -47,11 +47,19 @@ impl<D: Disk> Journal<D> {
         let is_about =
             |other: &Quota| quota.consumers.iter().any(|consumer| other.consumers.contains(consumer));
         self.quotas.retain(|other| !is_about(other));
-        quota.consumers.iter().for_each(|consumer| {
-            self.used_up.remove(consumer);
-        });
+        // Not only at the next commit: what comes until then would be kept after each start.
+        self.note_whether_used_up(&quota);
         if quota.max_bytes.is_some() || quota.max_age.is_some() {
             self.quotas.push(quota);
+        }
+    }
+
+    fn note_whether_used_up(&mut self, quota: &Quota) {
+        match (quota.when_used_up, quota.max_bytes) {
+            (WhenUsedUp::DropNewest, Some(max_bytes)) if self.owed_together(quota) >= max_bytes => {
+                self.used_up.extend(&quota.consumers);
+            }
+            _ => self.used_up.retain(|consumer| !quota.consumers.contains(consumer)),
         }
     }
 
@@ -63,13 +71,14 @@ impl<D: Disk> Journal<D> {
         let quotas = std::mem::take(&mut self.quotas);
         for quota in &quotas {
             let Some(max_bytes) = quota.max_bytes else { continue };
-            let owed: u64 = quota.consumers.iter().map(|consumer| self.owed_bytes(*consumer)).sum();
             match quota.when_used_up {
-                WhenUsedUp::DropNewest if owed >= max_bytes => self.used_up.extend(&quota.consumers),
-                WhenUsedUp::DropNewest => self.used_up.retain(|consumer| !quota.consumers.contains(consumer)),
+                WhenUsedUp::DropNewest => self.note_whether_used_up(quota),
                 WhenUsedUp::DropOldest => {
-                    let mut over = owed.saturating_sub(max_bytes);
+                    let mut over = self.owed_together(quota).saturating_sub(max_bytes);
                     for consumer in &quota.consumers {
+                        if over == 0 {
+                            break;
+                        }
                         over = over.saturating_sub(self.give_up_oldest(*consumer, over));
                     }
                 }
@@ -78,31 +87,35 @@ impl<D: Disk> Journal<D> {
         self.quotas = quotas;
     }
 
+    fn owed_together(&self, quota: &Quota) -> u64 {
+        quota.consumers.iter().map(|consumer| self.owed_bytes(*consumer)).sum()
+    }
+
     fn owed_bytes(&self, consumer: ConsumerId) -> u64 {
         self.index.queue(consumer).map_or(0, |queue| queue.bytes(&self.index))
     }
 
     /// Gives up what is oldest of a consumer, about so many bytes; how many these were.
     fn give_up_oldest(&mut self, consumer: ConsumerId, bytes: u64) -> u64 {
-        let mut freed = 0;
+        let owed = self.owed_bytes(consumer);
+        let freed = |journal: &Self| owed.saturating_sub(journal.owed_bytes(consumer));
         let mut after = Sequence::ZERO;
-        while freed < bytes
+        while let over @ 1.. = bytes.saturating_sub(freed(self))
             && let Some((key, last)) = self.index.next_chunk(consumer, after)
         {
             if self.open_chunk(key).is_err() {
-                return freed;
+                break;
             }
-            let Some(each) = self.index.chunk(key).map(|chunk| chunk.bytes_each().max(1)) else {
-                return freed;
-            };
-            let wanted = usize::try_from((bytes - freed).div_ceil(each)).unwrap_or(AT_ONCE).min(AT_ONCE);
-            let oldest: Vec<Sequence> =
-                self.index.owed_after(consumer, key, after).map(|(sequence, _)| sequence).collect();
-            let given_up = self.give_up_but_handed_out(consumer, oldest, wanted, DropReason::QueueFull);
-            freed += each * u64::try_from(given_up).unwrap_or(0);
+            // None: all of it was done already.
+            if let Some(each) = self.index.chunk(key).map(|chunk| chunk.bytes_each().max(1)) {
+                let wanted = usize::try_from(over.div_ceil(each)).unwrap_or(AT_ONCE).min(AT_ONCE);
+                let oldest: Vec<Sequence> =
+                    self.index.owed_after(consumer, key, after).map(|(sequence, _)| sequence).collect();
+                self.give_up_but_handed_out(consumer, oldest, wanted, DropReason::QueueFull);
+            }
             after = last;
         }
-        freed
+        freed(self)
     }
 
     /// Gives up what has become too old for some.
@@ -141,15 +154,15 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Gives up the first of these that were not handed out, at most so many; how many. Nothing else that is owed to
-    /// the consumer lies between them.
+    /// Gives up the first of these that were not handed out, at most so many. Nothing else that is owed to the consumer
+    /// lies between them.
     fn give_up_but_handed_out(
         &mut self,
         consumer: ConsumerId,
         sequences: Vec<Sequence>,
         most: usize,
         reason: DropReason,
-    ) -> usize {
+    ) {
         let (loaded_through, assigned) = self.handed_out(consumer);
         let is_out = |sequence: &Sequence| *sequence <= loaded_through || assigned.contains(sequence);
         let mut left = most;
@@ -158,7 +171,6 @@ impl<D: Disk> Journal<D> {
             self.give_up(consumer, run, reason);
             left -= run.len();
         }
-        most - left
     }
 
     /// What was just appended is not kept for whom the share is used up.

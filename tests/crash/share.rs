@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tidegate::durable::{ConsumerId, DropReason, Sequence, Urgency};
-use tidegate::journal::{Event, Load, Quota, WhenUsedUp};
+use tidegate::durable::{ConsumerId, DropReason, Record, Sequence, Urgency};
+use tidegate::journal::{Event, Load, Options, Quota, WhenUsedUp};
 
 use crate::crash_disk::Tear;
 use crate::world::{World, options};
@@ -102,13 +102,71 @@ fn the_newest_are_not_kept_for_whom_the_share_is_used_up() {
     world.commit();
     assert_eq!(world.load_all(CLOUD, true).len(), held.len());
     for (sequence, _) in held {
-        let done = tidegate::durable::Record::Done { consumer: CLOUD, sequence };
+        let done = Record::Done { consumer: CLOUD, sequence };
         world.append(Urgency::Lingers, vec![done]);
     }
     world.commit();
     world.journal().set_quota(Quota { when_used_up: WhenUsedUp::DropNewest, ..quota(&[CLOUD]) });
     keep(&mut world, &[CLOUD]);
     assert_eq!(world.load_all(CLOUD, true).len(), 1);
+}
+
+/// Nor right after a start, before the first commit: who starts again and again would creep over the share.
+#[test]
+fn the_newest_are_not_kept_right_after_a_start() {
+    let mut world = World::new(7, options(7));
+    let newest = Quota { when_used_up: WhenUsedUp::DropNewest, ..quota(&[CLOUD]) };
+    world.quotas = vec![newest.clone()];
+    world.journal().set_quota(newest);
+    for _ in 0..100 {
+        keep(&mut world, &[CLOUD]);
+    }
+    let held = owed(&mut world, CLOUD);
+    for _ in 0..10 {
+        world.crash(Tear::LoseAll);
+        keep(&mut world, &[CLOUD]);
+        assert_eq!(owed(&mut world, CLOUD), held);
+    }
+    assert_eq!(held.0 + dropped(&world, CLOUD, DropReason::QueueFull), 110);
+}
+
+/// A crash right after the commit must not find a loss on disk that nobody was told of.
+#[test]
+fn what_is_not_kept_is_told_before_that_is_on_disk() {
+    let mut world = World::new(8, options(8));
+    world.journal().set_quota(Quota { when_used_up: WhenUsedUp::DropNewest, ..quota(&[CLOUD]) });
+    for _ in 0..100 {
+        keep(&mut world, &[CLOUD]);
+    }
+    let before = dropped(&world, CLOUD, DropReason::QueueFull);
+    let record = world.message(vec![CLOUD.0], 4000);
+    world.append(Urgency::Awaited, vec![record]);
+    assert_eq!(dropped(&world, CLOUD, DropReason::QueueFull), before + 1);
+    world.commit();
+    assert_eq!(dropped(&world, CLOUD, DropReason::QueueFull), before + 1, "once");
+}
+
+/// The oldest chunk may turn out to hold nothing any more: then the next one gives up what is too much.
+#[test]
+fn the_oldest_go_behind_what_is_done_already() {
+    let mut world = World::new(9, Options { places_max: 0, ..options(9) });
+    world.quotas = vec![quota(&[CLOUD])];
+    let done = |sequence| Record::Done { consumer: CLOUD, sequence: Sequence(sequence) };
+    for _ in 0..3 {
+        for _ in 0..5 {
+            keep(&mut world, &[CLOUD]);
+        }
+        world.crash(Tear::LoseAll);
+        world.commit();
+    }
+    world.tend();
+    world.append(Urgency::Lingers, (1..=5).map(done).collect());
+    let many = (0..50).map(|_| world.message(vec![CLOUD.0], 4000)).collect();
+    world.append(Urgency::Awaited, many);
+    world.commit();
+    let (messages, bytes) = owed(&mut world, CLOUD);
+    assert!(bytes <= SHARE, "{messages} messages, {bytes} bytes");
+    assert_eq!(messages + dropped(&world, CLOUD, DropReason::QueueFull), 60);
 }
 
 /// Of the queues that share, the first gives up everything before the second gives up anything.
@@ -159,10 +217,10 @@ fn what_was_too_much_for_one_and_spared_by_another_may_be_given_again() {
     let record = world.message(vec![CLOUD.0, OTHER.0], 10);
     let sequence = Sequence(world.next_sequence.0 - 1);
     world.append(Urgency::Lingers, vec![record]);
-    let done = tidegate::durable::Record::Done { consumer: CLOUD, sequence };
+    let done = Record::Done { consumer: CLOUD, sequence };
     world.append(Urgency::Lingers, vec![done]);
     assert_eq!(world.journal().sizes().spared, 1);
-    world.append(Urgency::Awaited, vec![tidegate::durable::Record::WindowForgotten { consumer: CLOUD }]);
+    world.append(Urgency::Awaited, vec![Record::WindowForgotten { consumer: CLOUD }]);
     world.commit();
     world.crash(Tear::LoseAll);
     world.commit();
