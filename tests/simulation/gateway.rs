@@ -22,6 +22,7 @@ use crate::agenda::{Agenda, earlier};
 use crate::disk::PlantedDisk;
 use crate::plan::{Plan, PlantedBug};
 use crate::random::Random;
+use crate::share::Ledger;
 use crate::truth::payload;
 use crate::wire::delay;
 
@@ -76,6 +77,8 @@ pub struct Gateway {
     bug: Option<PlantedBug>,
     disk_may_fail: bool,
     slowest_commit: Duration,
+    /// Where the uplink has a share of the journal, and the disk is well.
+    share: Option<Ledger>,
 }
 
 struct Uplink {
@@ -92,6 +95,7 @@ impl Gateway {
         disk: &PlantedDisk,
         now: Moment,
         random: Random,
+        largest_commit: u64,
         out: &mut Vec<Effect>,
     ) -> Option<Gateway> {
         let mut random = random;
@@ -100,6 +104,7 @@ impl Gateway {
             segment_bytes: plan.segment_bytes,
             places_max: plan.places_max,
             when_full: plan.when_full,
+            max_age: plan.max_age,
             ..Options::new(plan.journal_bytes, random.number())
         };
         let opened = Journal::open(disk.clone(), options, now);
@@ -136,11 +141,18 @@ impl Gateway {
             bug: plan.bug,
             disk_may_fail: plan.disk_is_bad || plan.padding > 0,
             slowest_commit: plan.slowest_commit,
+            share: None,
         };
         if !plan.forward.is_empty() {
             gateway.open_uplink(plan, &recovery, now, out);
+            gateway.open_share(plan, &recovery, largest_commit);
         }
         Some(gateway)
+    }
+
+    /// The most messages for the uplink that one commit held, where it has a share.
+    pub fn largest_commit(&self) -> u64 {
+        self.share.as_ref().map_or(0, Ledger::largest_commit)
     }
 
     /// How many messages were never written, because everybody had them before.
@@ -231,6 +243,19 @@ impl Gateway {
         let is_eager = plan.uplink_is_eager;
         self.journal.set_eager(consumer, is_eager);
         self.uplink = Some(Uplink { forwarder, consumer, version: plan.uplink_version, is_eager });
+    }
+
+    fn open_share(&mut self, plan: &Plan, recovery: &tidegate::journal::Recovery, largest_commit: u64) {
+        let Some((share, uplink)) = plan.share.zip(self.uplink.as_ref()) else { return };
+        let known = recovery.state.uplinks.get(&uplink.consumer);
+        let assigned = known.into_iter().flat_map(|known| known.assigned.values());
+        let assigned = assigned.map(|assigned| assigned.sequence).collect();
+        let ledger = Ledger::new(share, uplink.consumer, plan.padding, assigned, largest_commit);
+        if self.bug != Some(PlantedBug::ForgetsShare) {
+            self.journal.set_quota(ledger.quota());
+        }
+        // A disk that fails keeps what is to go, too.
+        self.share = (!plan.disk_is_bad).then_some(ledger);
     }
 
     fn broker_takes(&mut self, now: Moment, input: broker::Input, out: &mut Vec<Effect>) {
@@ -352,16 +377,23 @@ impl Gateway {
             match request {
                 Request::Append(writer, records) => {
                     for (ticket, urgency, record) in records {
+                        self.share.iter_mut().for_each(|share| share.appends(&record));
                         self.journal.append(now, writer, ticket, urgency, record);
                     }
                 }
                 Request::Load(load, destination) => self.load(now, load, destination),
             }
         }
+        // Told before the disk is asked, whatever becomes of the commit.
+        let news = self.journal.news();
+        news.into_iter().for_each(|event| self.journal_says(now.monotonic, event, out));
         let mut events = Vec::new();
         let mut done = now.monotonic;
         if self.journal.next_commit().is_some_and(|at| at <= now.monotonic) {
             events = self.journal.commit(now);
+            if let Some(share) = self.share.as_mut().filter(|_| !self.disk.is_off()) {
+                share.committed(&mut self.journal);
+            }
             let slowest = u64::try_from(self.slowest_commit.as_micros()).expect("short");
             done = done + Duration::from_micros(self.random.between(100, slowest));
         }
@@ -380,6 +412,7 @@ impl Gateway {
         let loaded = self.journal.load(&load);
         let (deliveries, through) = (loaded.deliveries, loaded.through);
         if destination == Destination::Uplink {
+            self.share.iter_mut().for_each(|share| share.hands_out(&deliveries));
             return self.give_uplink(now.monotonic, bridge::Input::Loaded { deliveries, through });
         }
         self.give_broker(
@@ -402,7 +435,9 @@ impl Gateway {
                 }
             }
             JournalEvent::Dropped { consumer, count, reason } => {
-                out.push(Effect::Dropped { count, reason });
+                if self.bug != Some(PlantedBug::DropsUncounted) {
+                    out.push(Effect::Dropped { count, reason });
+                }
                 self.give_broker(done, broker::Input::Dropped { consumer, count });
             }
             JournalEvent::Health(health) => {

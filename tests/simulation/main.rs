@@ -24,6 +24,7 @@ mod planted;
 mod random;
 mod retained;
 mod runner;
+mod share;
 mod subscriber;
 mod truth;
 mod wire;
@@ -43,6 +44,20 @@ const SEEDS_THAT_ONCE_FAILED: [u64; 8] = [
     3207, // an identifier that came to disk after a reconnect overtook what was to be repeated
     4748, // a clearing was acknowledged while an earlier one at QoS 0 still lingered
 ];
+
+/// Histories that still go wrong, about one of seven thousand. The first five have a sound disk, a small journal and an
+/// eager uplink, and are not understood. The disk of the others fails: what a killed gateway had written and never synced
+/// is relied upon by the next one while nothing can be written, so that a power cut takes it.
+const SEEDS_THAT_STILL_FAIL: [u64; 12] =
+    [280562, 293808, 409413, 472510, 481821, 232645, 234157, 238366, 247918, 267407, 279672, 432488];
+
+#[test]
+#[ignore = "not mended yet: cargo test --test simulation still -- --ignored --nocapture"]
+fn what_still_fails_is_mended() {
+    let (summary, failures) = runner::live_through(SEEDS_THAT_STILL_FAIL.into_iter(), None, Enough::NEVER);
+    println!("{summary}");
+    assert!(failures.is_empty(), "{}", runner::report(&failures));
+}
 
 #[test]
 fn nothing_accepted_is_lost_in_many_histories() {
@@ -99,6 +114,16 @@ fn commits_of_an_earlier_life_of_a_file_are_found() {
 #[test]
 fn a_stale_checkpoint_is_found() {
     runner::assert_found(PlantedBug::StaleCheckpoint);
+}
+
+#[test]
+fn a_share_that_nobody_keeps_to_is_found() {
+    runner::assert_found(PlantedBug::ForgetsShare);
+}
+
+#[test]
+fn a_drop_that_is_told_to_nobody_is_found() {
+    runner::assert_found(PlantedBug::DropsUncounted);
 }
 
 #[test]

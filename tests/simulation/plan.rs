@@ -3,11 +3,12 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use tidegate::journal::WhenFull;
+use tidegate::journal::{WhenFull, WhenUsedUp};
 use tidegate::limits::Limits;
 use tidegate::mqtt::{ProtocolVersion, QoS};
 
 use crate::random::Random;
+use crate::share::Share;
 
 /// A fault planted into the harness, to prove that the harness finds it. Never in the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub enum PlantedBug {
     StaleCommitsPass,
     /// Each checkpoint says what the one before it said.
     StaleCheckpoint,
+    /// The journal is never told of the uplink's share.
+    ForgetsShare,
+    /// Drops are told to nobody.
+    DropsUncounted,
 }
 
 /// What one model client is like.
@@ -62,6 +67,12 @@ pub struct Plan {
     pub places_max: usize,
     pub journal_bytes: u64,
     pub when_full: WhenFull,
+    /// What of the journal the uplink may have.
+    pub share: Option<Share>,
+    /// How old a message may become for anybody.
+    pub max_age: Option<Duration>,
+    /// Whether hardly anything may wait for one session.
+    pub queues_are_tight: bool,
     /// Bytes that every payload is longer than it needs to be.
     pub padding: usize,
     /// Whether the disk fails, dies and fills up now and then.
@@ -112,6 +123,9 @@ impl Plan {
         // Each commit takes a page; otherwise the longest storm must fit.
         let (journal_bytes, padding) = if is_small { (8 * segment_bytes, 8_000) } else { (32 << 20, 0) };
         let when_full = *disk.pick(&[WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block]);
+        let Bounds { keeps_latest, queued, share, max_age } = Bounds::new(seed, padding);
+        let when_full = if keeps_latest { WhenFull::KeepLatest } else { when_full };
+        limits.max_queued_messages = queued.unwrap_or(limits.max_queued_messages);
         Plan {
             seed,
             bug: None,
@@ -127,6 +141,9 @@ impl Plan {
             places_max: *Random::new(seed ^ 0x91A).pick(&[0, 10, usize::MAX]),
             journal_bytes,
             when_full,
+            share,
+            max_age,
+            queues_are_tight: queued.is_some(),
             padding,
             downtime: Duration::from_millis(if dies_always {
                 30
@@ -158,6 +175,40 @@ impl Plan {
             power_cuts: *random.pick(&[0, 500, 1000]),
             rudeness: *random.pick(&[0, 20, 80]),
             latency: Duration::from_millis(*random.pick(&[1, 10, 80])),
+        }
+    }
+
+    /// Whether counted drops are part of the history: some bound is there to be reached, or the disk fails.
+    pub fn drops_are_expected(&self) -> bool {
+        let is_tight = self.queues_are_tight || self.share.is_some() || self.max_age.is_some();
+        self.padding > 0 || self.disk_is_bad || is_tight
+    }
+}
+
+/// Bounds that are there to be reached, in some histories.
+struct Bounds {
+    keeps_latest: bool,
+    /// Messages that one session may be owed.
+    queued: Option<usize>,
+    share: Option<Share>,
+    max_age: Option<Duration>,
+}
+
+impl Bounds {
+    fn new(seed: u64, padding: usize) -> Bounds {
+        // With this number the histories that went wrong before there were bounds have none.
+        let mut random = Random::new(seed ^ 0x922);
+        let seconds = |random: &mut Random| Duration::from_secs(random.between(1, 4));
+        let share = random.chance(200).then(|| Share {
+            max_bytes: *random.pick(&[1, 3, 20]) * (300 + padding as u64),
+            when_used_up: *random.pick(&[WhenUsedUp::DropOldest, WhenUsedUp::DropNewest]),
+            max_age: random.chance(300).then(|| seconds(&mut random)),
+        });
+        Bounds {
+            share,
+            keeps_latest: random.chance(250),
+            queued: random.chance(150).then(|| *random.pick(&[1, 5, 40])),
+            max_age: random.chance(100).then(|| seconds(&mut random)),
         }
     }
 }

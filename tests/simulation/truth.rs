@@ -79,12 +79,11 @@ impl Truth {
         let sessions = plan.clients.iter().map(|_| Session::default()).collect();
         let forwarded = plan.forward.iter().map(|(filter, _)| filter.clone()).collect();
         let padding = plan.padding;
-        let drops_are_expected = padding > 0 || plan.disk_is_bad;
         Truth {
             sessions,
             forwarded,
             padding,
-            drops_are_expected,
+            drops_are_expected: plan.drops_are_expected(),
             disk_may_fail: plan.disk_is_bad || plan.padding > 0,
             upstream: Session::of_uplink(),
             ..Truth::default()
@@ -258,7 +257,8 @@ pub fn matches(filter: &str, topic: &str) -> bool {
     }
 }
 
-/// Messages that a full journal gave up although they were accepted.
+/// Messages that the journal gave up although they were accepted, at one bound or another.
 fn given_up(dropped: &BTreeMap<DropReason, u64>) -> u64 {
-    dropped.get(&DropReason::JournalFull).copied().unwrap_or(0)
+    let reasons = [DropReason::JournalFull, DropReason::QueueFull, DropReason::TooOld];
+    reasons.iter().filter_map(|reason| dropped.get(reason)).sum()
 }

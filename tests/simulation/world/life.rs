@@ -20,7 +20,9 @@ impl World {
         if self.weather == Weather::Storm && self.random.chance(50) {
             self.disk.power_off_after(self.random.below(10));
         }
-        self.gateway = Gateway::start(&self.plan, &self.disk, self.moment(), random, &mut effects);
+        let largest_commit = self.largest_commit;
+        self.gateway =
+            Gateway::start(&self.plan, &self.disk, self.moment(), random, largest_commit, &mut effects);
         if self.gateway.is_none() {
             return self.dies();
         }
@@ -68,7 +70,10 @@ impl World {
         self.show(if power_cut { "POWER CUT" } else { "the gateway is KILLED" });
         self.account.deaths += 1;
         self.account.power_cuts += u64::from(power_cut);
-        self.account.spared += self.gateway.take().map_or(0, |gateway| gateway.spared());
+        if let Some(gateway) = self.gateway.take() {
+            self.account.spared += gateway.spared();
+            self.largest_commit = self.largest_commit.max(gateway.largest_commit());
+        }
         let tears = [Tear::LoseAll, Tear::KeepAll, Tear::Sectors, Tear::Pages, Tear::Prefix];
         let tear = power_cut.then(|| *self.random.pick(&tears));
         if self.truth.acknowledgements > 0 {

@@ -139,7 +139,9 @@ impl World {
         if let Some(wire) = self.wires.get_mut(&connection) {
             wire.break_at_dialler(&mut self.random);
         }
-        let at = self.now + keep_alive * 3 / 2 + self.plan.latency * 10 + Duration::from_millis(100);
+        // What it sent last may wait in the broker's inbox behind the answer of a commit.
+        let late = self.plan.latency * 10 + self.plan.slowest_commit + Duration::from_millis(100);
+        let at = self.now + keep_alive * 3 / 2 + late;
         self.silent_connections += 1;
         self.agenda.enter(at, Event::MustBeClosed(connection));
     }
