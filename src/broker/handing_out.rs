@@ -132,6 +132,10 @@ impl Broker {
             }
             return;
         }
+        if is_durable && qos == QoS::ExactlyOnce {
+            // Nor here: without its identifier on disk the next message that gets it would pass for a repetition.
+            return turn.dropped(1, self.unkept());
+        }
         let waits_behind = session.waiting_to_be_sent.holds(qos)
             || session
                 .backlog

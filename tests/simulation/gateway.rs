@@ -23,7 +23,7 @@ use crate::disk::PlantedDisk;
 use crate::plan::{Plan, PlantedBug};
 use crate::random::Random;
 use crate::share::Ledger;
-use crate::truth::payload;
+use crate::truth::{MessageId, named, payload};
 use crate::wire::delay;
 
 /// What the gateway does to the world.
@@ -37,6 +37,8 @@ pub enum Effect {
     CloseUplink,
     Accepted { token: u64, outcome: Result<(), DropReason> },
     Dropped { count: u64, reason: DropReason },
+    /// What came over this connection is not accepted, for want of room.
+    Refused { connection: ConnectionId, message: MessageId },
     Health(JournalHealth),
 }
 
@@ -259,8 +261,14 @@ impl Gateway {
     }
 
     fn broker_takes(&mut self, now: Moment, input: broker::Input, out: &mut Vec<Effect>) {
+        let published = published(&input);
         let mut outputs = Vec::new();
         self.broker.handle(now, input, &mut outputs);
+        if let Some((connection, message)) = published
+            && outputs.iter().any(is_refusal)
+        {
+            out.push(Effect::Refused { connection, message });
+        }
         self.carry_out_broker(now, outputs, out);
     }
 
@@ -447,6 +455,18 @@ impl Gateway {
             JournalEvent::Alarm(alarm) => assert!(self.disk_may_fail, "{alarm}"),
         }
     }
+}
+
+/// The message that a client wants acknowledged.
+fn published(input: &broker::Input) -> Option<(ConnectionId, MessageId)> {
+    let broker::Input::Packet { connection, packet: Packet::Publish(publish) } = input else { return None };
+    publish.qos.packet_identifier()?;
+    Some((*connection, named(&publish.payload)?))
+}
+
+fn is_refusal(output: &broker::Output) -> bool {
+    let reason = DropReason::JournalFullNewest;
+    matches!(output, broker::Output::Event(broker::Event::Dropped { reason: why, .. }) if *why == reason)
 }
 
 /// The frame as it goes over the wire.

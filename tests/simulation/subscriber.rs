@@ -170,8 +170,9 @@ impl Session {
             assert!(times <= published, "m{id}, published {published} x, came {times} x with {received:?}");
         }
         // What was lost at QoS 0, or was sent before this subscription, may come when its publisher repeats it,
-        // behind what was published since.
-        let expected = received > QoS::AtMostOnce && self.stood_at(&sent.topic, sent.sent_at);
+        // behind what was published since; and so may what was refused before.
+        let stood = received > QoS::AtMostOnce && self.stood_at(&sent.topic, sent.sent_at);
+        let expected = stood && !sent.was_refused;
         let may_be_late = sent.transmissions > 1 && !expected;
         if !seen && !may_be_late {
             let newest = self.newest.entry((sent.topic.clone(), sent.qos, received)).or_insert(id);

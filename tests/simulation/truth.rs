@@ -42,6 +42,9 @@ pub struct Sent {
     pub acknowledged_at: Option<u64>,
     /// How often a PUBLISH with it was sent.
     pub transmissions: u32,
+    /// Whether it was refused at least once, perhaps without its sender learning of it: then it may come when it is
+    /// repeated, behind what was accepted meanwhile.
+    pub was_refused: bool,
     /// Subscriptions that surely stood when it was sent.
     watchers: Vec<Watcher>,
 }
@@ -112,6 +115,7 @@ impl Truth {
             sent_at,
             acknowledged_at: None,
             transmissions: 1,
+            was_refused: false,
             watchers,
         });
         (id, if clears { String::new() } else { payload(id, self.padding) })
@@ -137,6 +141,11 @@ impl Truth {
         if self.forwarded.iter().any(|filter| matches(filter, &self.sent[id].topic)) {
             self.upstream.owe(id);
         }
+    }
+
+    /// The gateway did not accept what was sent, and says so; whether that is heard is another matter.
+    pub fn refused(&mut self, id: MessageId) {
+        self.sent[id].was_refused = true;
     }
 
     /// The sender stopped asking, or was refused.
@@ -229,6 +238,12 @@ pub fn payload(id: MessageId, padding: usize) -> String {
     if padding == 0 { format!("m{id}") } else { format!("m{id} {:<padding$}", "") }
 }
 
+/// The message that a payload names.
+pub fn named(payload: &[u8]) -> Option<MessageId> {
+    let text = std::str::from_utf8(payload).unwrap_or_default();
+    text.split(' ').next().and_then(|name| name.strip_prefix('m')?.parse().ok())
+}
+
 /// Which message arrived; `None` for an empty payload, which names none.
 fn identified(sent: &[Sent], arrival: &Arrival) -> Option<MessageId> {
     if arrival.payload.is_empty() {
@@ -236,9 +251,7 @@ fn identified(sent: &[Sent], arrival: &Arrival) -> Option<MessageId> {
         assert!(clears, "an empty payload on {} that nobody sent", arrival.topic);
         return None;
     }
-    let text = std::str::from_utf8(&arrival.payload).unwrap_or_default();
-    let id = text.split(' ').next().and_then(|name| name.strip_prefix('m')?.parse().ok());
-    let id: MessageId = id.unwrap_or_else(|| panic!("{:?} was sent by nobody", arrival.payload));
+    let id = named(&arrival.payload).unwrap_or_else(|| panic!("{:?} was sent by nobody", arrival.payload));
     let sent = sent.get(id).unwrap_or_else(|| panic!("m{id} was not sent yet"));
     assert_eq!(sent.topic, arrival.topic, "m{id} came on another topic");
     Some(id)

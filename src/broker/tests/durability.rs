@@ -3,6 +3,7 @@
 
 use super::world::*;
 use crate::durable::{DropReason, JournalHealth};
+use crate::mqtt::QoS;
 
 /// A world with a persistent session, away, that wants `t/#` at QoS 2; from now on nothing is committed by itself.
 fn owing() -> World {
@@ -311,6 +312,35 @@ fn a_full_journal_refuses_what_is_new() {
     world.health(JournalHealth::Accepting);
     world.hears(old, ["closed Refused(ServerBusy)"]);
     world.hears(new, []);
+}
+
+/// At QoS 2 nothing goes to a persistent session past the journal: the identifier is forgotten with the connection or
+/// with the gateway, and the client would take the next message that gets it for a repetition [MQTT-4.3.3-10].
+#[test]
+fn nothing_goes_past_the_journal_at_qos_2() {
+    let mut world = World::new();
+    let publisher = world.join(Login::v5("p"));
+    world.send(publisher, retained("r", 2, 1, "kept"));
+    world.hears(publisher, ["pubrec #1 10"]);
+    let [twice, once] = [("twice", 2), ("once", 1)].map(|(name, qos)| {
+        let client = world.join(Login::v5(name).persistent());
+        world.subscribe(client, "t", qos);
+        client
+    });
+    world.health(JournalHealth::Full);
+    world.send(twice, subscribe(2, &[("r", options(2))]));
+    world.hears(twice, ["suback #2 02"]);
+    assert_eq!(world.dropped(DropReason::JournalFullNewest), 1);
+    for (round, health) in (1..).zip([JournalHealth::Full, JournalHealth::Dead]) {
+        world.health(health);
+        let mut sent = message(&world, "t", "live");
+        sent.qos = QoS::ExactlyOnce;
+        world.ingest(round, sent, crate::broker::Relay::All);
+        world.hears(twice, []);
+        world.hears(once, [&format!("publish t q1 #{round} live")]);
+    }
+    assert_eq!(world.dropped(DropReason::JournalFullNewest), 2);
+    assert_eq!(world.dropped(DropReason::JournalDead), 1);
 }
 
 /// What is handed to the journal and not committed is counted, so that the driver can let publishers wait.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tidegate::mqtt;
+use tidegate::mqtt::{self, ProtocolVersion};
 use tidegate::time::{BootId, Instant, Moment, TimeQuality};
 
 use super::{Event, Weather, World};
@@ -164,6 +164,13 @@ impl World {
             Effect::Dropped { count, reason } => {
                 self.show(&format!("{count} dropped: {reason:?}"));
                 self.truth.dropped(reason, count);
+            }
+            Effect::Refused { connection, message } => {
+                // A client of 3.x is not told: it repeats everything in order, over another connection.
+                let version = self.wires.get(&connection).map(|wire| wire.version);
+                if version == Some(ProtocolVersion::V5) {
+                    self.truth.refused(message);
+                }
             }
             Effect::Health(health) => self.show(&format!("the journal is {health:?}")),
         }
