@@ -69,6 +69,11 @@ impl Backlog {
         Backlog { last_owed, ..Backlog::new(consumer, Ticket::default(), Sequence::ZERO) }
     }
 
+    /// Whether it is of an earlier run.
+    pub(super) fn is_restored(&self) -> bool {
+        self.opened == Ticket::default()
+    }
+
     /// Whether everything owed was handed over.
     pub(super) fn is_caught_up(&self) -> bool {
         self.cursor >= self.last_owed && self.read_ahead.is_empty() && self.loading == Loading::No

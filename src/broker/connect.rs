@@ -136,7 +136,10 @@ impl Broker {
         let is_persistent = session.is_some_and(|session| session.backlog.is_some());
         let opens = expiry_of(connect, limits) > 0 && (!is_persistent || connect.clean_start);
         let clears = is_persistent && connect.clean_start;
-        if (opens || clears) && self.ledger.health() == JournalHealth::Dead {
+        let is_restored =
+            session.and_then(|session| session.backlog.as_ref()).is_some_and(|it| it.is_restored());
+        let is_unproven = is_restored && !self.ledger.has_committed();
+        if (opens || clears || is_unproven) && self.ledger.health() == JournalHealth::Dead {
             return Err(ReasonCode::ServerUnavailable);
         }
         Ok(old)
@@ -242,8 +245,10 @@ impl Broker {
         let Some(backlog) = &session.backlog else {
             unreachable!("only persistent sessions outlive their connection");
         };
-        let opened = backlog.opened;
-        self.ledger.append(turn, Urgency::Lingers, arrival.opened(backlog.consumer));
+        let (consumer, opened) = (backlog.consumer, backlog.opened);
+        let is_unproven = backlog.is_restored() && !self.ledger.has_committed();
+        let urgency = if is_unproven { Urgency::Awaited } else { Urgency::Lingers };
+        let ticket = self.ledger.append(turn, urgency, arrival.opened(consumer));
         session.user = arrival.peer.user.take();
         session.limits = Arc::clone(&arrival.limits);
         session.version = arrival.connect.version;
@@ -253,7 +258,7 @@ impl Broker {
         // A will that waited for its delay is replaced, and with it cancelled `[MQTT-3.1.3-9]`.
         session.will = arrival.connect.will.take();
         self.apply_rights(turn, key);
-        Some(opened)
+        Some(if is_unproven { ticket } else { opened })
     }
 
     /// Sends CONNACK, or lets it wait for the disk.

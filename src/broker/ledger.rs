@@ -146,6 +146,12 @@ impl Ledger {
         (self.last_awaited > self.committed).then_some(self.last_awaited)
     }
 
+    /// Whether something of this run is on disk. Until then what an earlier run wrote last may never have come there:
+    /// it is read from memory that a power cut takes. It is written again first.
+    pub(super) fn has_committed(&self) -> bool {
+        self.committed > Ticket::default()
+    }
+
     pub(super) fn is_committed(&self, ticket: Ticket) -> bool {
         ticket <= self.committed
     }

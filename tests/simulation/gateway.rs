@@ -35,10 +35,19 @@ pub enum Effect {
     OpenUplink,
     SendUpstream(Packet),
     CloseUplink,
-    Accepted { token: u64, outcome: Result<(), DropReason> },
-    Dropped { count: u64, reason: DropReason },
+    Accepted {
+        token: u64,
+        outcome: Result<(), DropReason>,
+    },
+    Dropped {
+        count: u64,
+        reason: DropReason,
+    },
     /// What came over this connection is not accepted, for want of room.
-    Refused { connection: ConnectionId, message: MessageId },
+    Refused {
+        connection: ConnectionId,
+        message: MessageId,
+    },
     Health(JournalHealth),
 }
 

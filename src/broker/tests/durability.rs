@@ -54,6 +54,7 @@ fn the_identifiers_of_a_persistent_publisher_survive() {
     let subscriber = world.join(Login::v311("s"));
     world.subscribe(subscriber, "t", 2);
     let publisher = world.connect(Login::v311("p").persistent());
+    world.commit();
     world.hears(publisher, ["connack 00 present"]);
     world.send(publisher, qos2("t", 5, "x"));
     world.hears(publisher, ["pubrec #5"]);
@@ -258,6 +259,29 @@ fn a_dead_disk_withholds_acknowledgements() {
     let publisher = world.join(Login::v5("p"));
     world.send(publisher, qos1("t/1", 1, "again"));
     world.hears(publisher, ["puback #1"]);
+}
+
+/// What an earlier run wrote last may be known from memory only, which a power cut takes: nobody is told that a session
+/// is there before something of this run is on disk, behind it; and nobody at all while that cannot be.
+#[test]
+fn an_earlier_run_is_relied_upon_when_this_one_has_committed() {
+    let mut world = World::new();
+    world.join(Login::v5("c").persistent());
+    let mut world = world.crash();
+    world.commits = false;
+    world.health(JournalHealth::Dead);
+    let client = world.connect(Login::v5("c").persistent());
+    world.hears(client, ["connack 88", "closed Refused(ServerUnavailable)"]);
+    world.health(JournalHealth::Accepting);
+    let client = world.connect(Login::v5("c").persistent());
+    world.hears(client, []);
+    world.commit();
+    world.hears(client, ["connack 00 present"]);
+    // From now on a dead disk is no reason any more.
+    world.lose(client);
+    world.health(JournalHealth::Dead);
+    let client = world.connect(Login::v5("c").persistent());
+    world.hears(client, ["connack 00 present"]);
 }
 
 /// A dead disk makes no sessions and no subscriptions of persistent ones; those that are there go on.
