@@ -294,12 +294,14 @@ impl World {
         } else {
             vec!["#".to_owned()]
         };
+        // Whatever the broker is told waits behind commits that were asked for before.
+        let slow = 10 * self.plan.slowest_commit;
         let mut at = self.now;
         for filter in filters {
             self.agenda.enter(at, Event::AuditorAsks(filter));
-            at = at + AUDITOR_WAITS;
+            at = at + AUDITOR_WAITS + slow;
         }
-        self.agenda.enter(at + Duration::from_secs(1), Event::AuditEnds);
+        self.agenda.enter(at + Duration::from_secs(1) + slow, Event::AuditEnds);
     }
 
     fn auditor_asks(&mut self, filter: String) {
