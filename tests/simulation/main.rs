@@ -50,6 +50,18 @@ const SEEDS_THAT_ONCE_FAILED: [u64; 13] = [
     280562, // a refusal was lost on its way: the harness took its repetition for a message out of order
 ];
 
+/// Histories that still go wrong, about one of a hundred thousand; neither is understood. In the first nothing was
+/// damaged, and yet a commit of a failing disk is reported as lost; in the second a message comes behind a younger one.
+const SEEDS_THAT_STILL_FAIL: [u64; 2] = [722657, 779429];
+
+#[test]
+#[ignore = "not mended yet: cargo test --test simulation still -- --ignored --nocapture"]
+fn what_still_fails_is_mended() {
+    let (summary, failures) = runner::live_through(SEEDS_THAT_STILL_FAIL.into_iter(), None, Enough::NEVER);
+    println!("{summary}");
+    assert!(failures.is_empty(), "{}", runner::report(&failures));
+}
+
 #[test]
 fn nothing_accepted_is_lost_in_many_histories() {
     let first = runner::number_from_environment("TIDEGATE_FIRST_SEED").unwrap_or(1);
