@@ -50,8 +50,9 @@ const SEEDS_THAT_ONCE_FAILED: [u64; 13] = [
     280562, // a refusal was lost on its way: the harness took its repetition for a message out of order
 ];
 
-/// Histories that still go wrong, about one of a hundred thousand; neither is understood. In the first nothing was
-/// damaged, and yet a commit of a failing disk is reported as lost; in the second a message comes behind a younger one.
+/// Histories that still go wrong, about one of a hundred thousand. In the first nothing was damaged, and yet a commit of
+/// a failing disk is reported as lost; that is not understood. In the second a publisher without a session is back, and
+/// overtakes what it published at QoS 2 over an earlier connection, which waits for a dead disk unacknowledged.
 const SEEDS_THAT_STILL_FAIL: [u64; 2] = [722657, 779429];
 
 #[test]
