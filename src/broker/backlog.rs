@@ -17,7 +17,7 @@ use crate::durable::{ConsumerId, LoadedDelivery, Message, Sequence, Ticket};
 use crate::limits::{LOAD_BYTES, Limits};
 use crate::mqtt::PacketIdentifier;
 
-use super::ledger::message_bytes;
+use super::ledger::{Ledger, message_bytes};
 use super::{Broker, Output, Turn};
 
 /// The journal's side of one session.
@@ -69,9 +69,9 @@ impl Backlog {
         Backlog { last_owed, ..Backlog::new(consumer, Ticket::default(), Sequence::ZERO) }
     }
 
-    /// Whether it is of an earlier run.
-    pub(super) fn is_restored(&self) -> bool {
-        self.opened == Ticket::default()
+    /// Whether it is of an earlier run, and may yet turn out never to have come to disk.
+    pub(super) fn is_unproven(&self, ledger: &Ledger) -> bool {
+        self.opened == Ticket::default() && !ledger.has_committed()
     }
 
     /// Whether everything owed was handed over.

@@ -133,12 +133,11 @@ impl Broker {
             }
             _ => {}
         }
-        let is_persistent = session.is_some_and(|session| session.backlog.is_some());
+        let backlog = session.and_then(|session| session.backlog.as_deref());
+        let is_persistent = backlog.is_some();
         let opens = expiry_of(connect, limits) > 0 && (!is_persistent || connect.clean_start);
         let clears = is_persistent && connect.clean_start;
-        let is_restored =
-            session.and_then(|session| session.backlog.as_ref()).is_some_and(|it| it.is_restored());
-        let is_unproven = is_restored && !self.ledger.has_committed();
+        let is_unproven = backlog.is_some_and(|backlog| backlog.is_unproven(&self.ledger));
         if (opens || clears || is_unproven) && self.ledger.health() == JournalHealth::Dead {
             return Err(ReasonCode::ServerUnavailable);
         }
@@ -246,7 +245,7 @@ impl Broker {
             unreachable!("only persistent sessions outlive their connection");
         };
         let (consumer, opened) = (backlog.consumer, backlog.opened);
-        let is_unproven = backlog.is_restored() && !self.ledger.has_committed();
+        let is_unproven = backlog.is_unproven(&self.ledger);
         let urgency = if is_unproven { Urgency::Awaited } else { Urgency::Lingers };
         let ticket = self.ledger.append(turn, urgency, arrival.opened(consumer));
         session.user = arrival.peer.user.take();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::client::Records;
 use super::*;
 use crate::durable::{
     ConsumerId, Delivery, JournalHealth, Message, MessageBody, Record, Sequence, Ticket, Urgency,
@@ -162,10 +163,7 @@ async fn the_thread_commits_answers_and_stops() {
 }
 
 /// Commits where we are, as soon as the thread has left the desk: it may still stand there when its answer has come.
-fn here_or_nearly(
-    client: &JournalClient,
-    mut records: Vec<(Ticket, Urgency, Record)>,
-) -> Result<(), Vec<(Ticket, Urgency, Record)>> {
+fn here_or_nearly(client: &JournalClient, mut records: Records) -> Result<(), Records> {
     for _ in 0..10_000 {
         match client.commit_here(records) {
             Ok(()) => return Ok(()),
