@@ -15,8 +15,8 @@ use crate::durable::{
 use crate::mqtt::{Packet, PacketIdentifier};
 
 use super::hash::NumberMap;
-use super::routing::{Origin, Publisher};
-use super::{ConnectionId, Output, PublishFrame, SourceId, Turn};
+use super::routing::Line;
+use super::{ConnectionId, Output, PublishFrame, Relay, SourceId, Turn};
 
 /// Something that is done when its ticket is committed.
 #[derive(Debug)]
@@ -39,7 +39,10 @@ pub(super) enum Waiting {
 #[derive(Debug)]
 pub(super) struct Onward {
     pub(super) message: Message,
-    pub(super) origin: Origin,
+    /// Whose other messages it must not overtake.
+    pub(super) line: Line,
+    /// Which uplinks may have it.
+    pub(super) relay: Relay,
     /// The connection that it came over.
     pub(super) connection: Option<ConnectionId>,
     /// The sessions and groups that get it from the journal.
@@ -60,7 +63,7 @@ pub(super) struct Ledger {
     /// Kept inbound QoS 2 messages that are not committed, in order: nobody may get them yet.
     held: VecDeque<(Ticket, Sequence)>,
     /// How many messages of each publisher wait to go onward: later ones of QoS 2 stay behind them.
-    onward: NumberMap<Publisher, u32>,
+    onward: NumberMap<Line, u32>,
     uncommitted: VecDeque<(Ticket, usize)>,
     uncommitted_bytes: usize,
 }
@@ -103,16 +106,19 @@ impl Ledger {
         if urgency == Urgency::Awaited {
             self.last_awaited = ticket;
         }
-        let bytes = approximate_bytes(&record);
-        self.uncommitted_bytes += bytes;
-        match self.uncommitted.back_mut() {
-            Some((last, sum)) if *last == ticket => *sum += bytes,
-            _ => self.uncommitted.push_back((ticket, bytes)),
-        }
+        self.count_uncommitted(ticket, approximate_bytes(&record));
         // Boxed: every other output is small, and they are many.
         let record = Box::new(record);
         turn.out.push(Output::Append { ticket, urgency, record });
         ticket
+    }
+
+    fn count_uncommitted(&mut self, ticket: Ticket, bytes: usize) {
+        self.uncommitted_bytes += bytes;
+        match self.uncommitted.back_mut() {
+            Some((last, sum)) if *last >= ticket => *sum += bytes,
+            _ => self.uncommitted.push_back((ticket, bytes)),
+        }
     }
 
     /// Lets something wait until `ticket` is committed, and behind everything that waits already.
@@ -126,15 +132,23 @@ impl Ledger {
         self.held.push_back((ticket, sequence));
     }
 
-    /// Lets an inbound QoS 2 message wait until `ticket` is committed, and behind earlier ones of its publisher.
-    pub(super) fn wait_onward(&mut self, ticket: Ticket, onward: Onward) {
-        *self.onward.entry(onward.origin.publisher).or_default() += 1;
+    /// Lets an inbound QoS 2 message wait until `after` is committed, and behind earlier ones of its publisher. Gives back
+    /// the ticket that lets it go.
+    pub(super) fn wait_onward(&mut self, after: Option<Ticket>, onward: Onward) -> Ticket {
+        *self.onward.entry(onward.line).or_default() += 1;
+        let behind = self.waiting.back().map_or(Ticket::default(), |(last, _)| *last);
+        let ticket = after.unwrap_or_default().max(behind);
+        if after.is_none() {
+            // Nothing of it goes to the disk, but it lies here as long as if it did.
+            self.count_uncommitted(ticket, OVERHEAD + message_bytes(&onward.message));
+        }
         self.wait(ticket, Waiting::Onward(Box::new(onward)));
+        ticket
     }
 
-    /// Whether an earlier message of this publisher waits to go onward.
-    pub(super) fn has_onward(&self, publisher: Publisher) -> bool {
-        self.onward.contains_key(&publisher)
+    /// Whether an earlier message of a publisher waits to go onward.
+    pub(super) fn has_onward(&self, line: impl FnOnce() -> Line) -> bool {
+        !self.onward.is_empty() && self.onward.contains_key(&line())
     }
 
     pub(super) fn is_held(&self, sequence: Sequence) -> bool {
@@ -171,7 +185,7 @@ impl Ledger {
         let committed = self.committed;
         let (_, what) = self.waiting.pop_front_if(|(ticket, _)| *ticket <= committed)?;
         if let Waiting::Onward(onward) = &what
-            && let Entry::Occupied(mut count) = self.onward.entry(onward.origin.publisher)
+            && let Entry::Occupied(mut count) = self.onward.entry(onward.line)
         {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -186,9 +200,11 @@ impl Ledger {
     }
 }
 
+/// What a record or a message takes beside its own bytes.
+const OVERHEAD: usize = 64;
+
 /// About how many bytes a record takes; what the back-pressure on publishers is measured by.
 fn approximate_bytes(record: &Record) -> usize {
-    const OVERHEAD: usize = 64;
     OVERHEAD
         + match record {
             Record::Kept { message, deliveries, .. } => message_bytes(message) + 16 * deliveries.len(),

@@ -18,7 +18,7 @@ use super::subscriptions::Subscriber;
 use super::{Broker, Relay, SourceId, Turn};
 
 /// Who publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Publisher {
     /// A client, by its session.
     Client(SessionKey),
@@ -26,10 +26,19 @@ pub(super) enum Publisher {
     Source(SourceId),
 }
 
+/// Whose messages do not overtake one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Line {
+    /// A client's, by the hash of its identifier: it stays the same when its session does not. Two clients with one
+    /// hash wait for each other, which harms nobody.
+    Client(u64),
+    /// Those of somebody inside the gateway.
+    Source(SourceId),
+}
+
 /// Who publishes, and what follows from it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin {
-    /// Whose other messages it must not overtake.
     pub(super) publisher: Publisher,
     /// The identifier of an inbound QoS 2 message of a persistent session.
     pub(super) received: Option<(ConsumerId, PacketIdentifier)>,
@@ -115,19 +124,26 @@ impl Broker {
         }
         after = self.retain(turn, &message, change, origin.urgency).or(after);
 
-        let accepted = Accepted { after, matched: !recipients.is_empty(), dropped: refusal };
-        // An inbound QoS 2 message goes on when it is on disk, and not before an earlier one of its publisher
-        // [MQTT-4.6.0-5] [MQTT-4.6.0-6].
+        let mut accepted = Accepted { after, matched: !recipients.is_empty(), dropped: refusal };
+        // A QoS 2 message goes on when it is on disk, if that is promised, and not before an earlier one of its publisher
+        // [MQTT-4.6.0-5] [MQTT-4.6.0-6]. What the disk refused waits for nothing: there may be no end of it.
+        let is_promised = origin.urgency == Urgency::Awaited && after.is_some();
         let is_held = message.qos == QoS::ExactlyOnce
-            && origin.urgency == Urgency::Awaited
             && refusal.is_none()
-            && (after.is_some() || self.ledger.has_onward(origin.publisher));
+            && (is_promised || self.ledger.has_onward(|| self.line(origin.publisher)));
         if is_held {
-            self.hold(after.unwrap_or_default(), message, origin, sequence, recipients);
+            accepted.after = Some(self.hold(after, message, origin, sequence, recipients));
         } else {
             self.hand_out(turn, &message, sequence, recipients);
         }
         Ok(accepted)
+    }
+
+    fn line(&self, publisher: Publisher) -> Line {
+        match publisher {
+            Publisher::Client(key) => Line::Client(self.sessions.hash(key)),
+            Publisher::Source(source) => Line::Source(source),
+        }
     }
 
     /// Why the journal cannot keep something now.
@@ -139,17 +155,18 @@ impl Broker {
         }
     }
 
-    /// Lets an inbound QoS 2 message wait until it is on disk; what the journal owes waits with it.
+    /// Lets a QoS 2 message wait until it and those before it are on disk; what the journal owes waits with it. Gives
+    /// back what has to be committed for that.
     fn hold(
         &mut self,
-        ticket: Ticket,
+        after: Option<Ticket>,
         message: Message,
         origin: Origin,
         sequence: Option<Sequence>,
         recipients: &[Recipient],
-    ) {
+    ) -> Ticket {
         let mut owed_to = SmallVec::new();
-        if let Some(sequence) = sequence {
+        if let (Some(sequence), Some(ticket)) = (sequence, after) {
             self.ledger.hold(ticket, sequence);
             for recipient in recipients.iter().filter(|recipient| recipient.share == Share::Owed) {
                 let backlog = match recipient.subscriber {
@@ -165,14 +182,15 @@ impl Broker {
         }
         let session = origin.session().map(|key| self.sessions.get(key));
         let connection = session.and_then(Session::connection).map(|connection| connection.id);
-        self.ledger.wait_onward(ticket, Onward { message, origin, connection, owed_to });
+        let line = self.line(origin.publisher);
+        self.ledger.wait_onward(after, Onward { message, line, relay: origin.relay, connection, owed_to })
     }
 
     /// An inbound QoS 2 message is on disk: it goes on to its subscribers.
     pub(super) fn onward(&mut self, turn: &mut Turn<'_>, onward: &Onward) {
         // The publisher may be gone, and its key be another's.
         let own = onward.connection.and_then(|connection| self.session_of(connection));
-        let mut recipients = self.recipients(&onward.message, own, onward.origin.relay);
+        let mut recipients = self.recipients(&onward.message, own, onward.relay);
         // Whoever is owed it through the journal gets it there; who is not yet, subscribed too late.
         recipients.retain(|recipient| !self.is_owed(recipient, onward));
         self.hand_out(turn, &onward.message, None, &recipients);

@@ -191,6 +191,11 @@ impl Sessions {
         self.by_client.find(hash, is_theirs).copied()
     }
 
+    /// A number that stands for a client, of this session and of its next ones.
+    pub(super) fn hash(&self, key: SessionKey) -> u64 {
+        hash_of(&self.client_hash, &self.all, key)
+    }
+
     pub(super) fn by_consumer(&self, consumer: ConsumerId) -> Option<SessionKey> {
         self.by_consumer.get(&consumer).copied()
     }

@@ -130,6 +130,30 @@ fn a_qos2_message_does_not_overtake_an_earlier_one() {
     world.hears(live, ["publish t q2 #4 at once"]);
 }
 
+/// A client stays the same publisher when its session ends and it comes back with a new one `[MQTT-4.6.0-6]`; its will
+/// is a message like the others.
+#[test]
+fn what_a_client_publishes_does_not_overtake_what_it_published_in_its_last_session() {
+    let mut world = World::new();
+    let live = world.join(Login::v311("live"));
+    world.subscribe(live, "#", 2);
+    let publisher = world.join(Login::v5("p").will("t", 2, 0));
+    world.commits = false;
+    world.send(publisher, retained("t", 2, 1, "on disk first"));
+    world.lose(publisher);
+    // Its place is another's now.
+    let other = world.join(Login::v311("o"));
+    let publisher = world.join(Login::v311("p"));
+    world.send(publisher, qos2("t", 1, "behind it"));
+    world.send(other, qos2("t", 1, "of another"));
+    world.hears(live, ["publish t q2 #1 of another"]);
+    world.commit();
+    world.hears(live, ["publish t q2 #2 on disk first", "publish t q2 #3 gone", "publish t q2 #4 behind it"]);
+    world.hears(publisher, ["pubrec #1"]);
+    world.send(publisher, qos2("t", 2, "at once"));
+    world.hears(live, ["publish t q2 #5 at once"]);
+}
+
 /// SUBACK, UNSUBACK and CONNACK wait where a persistent session changes, and only there.
 #[test]
 fn changes_of_persistent_sessions_are_on_disk_before_they_are_acknowledged() {
