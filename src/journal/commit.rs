@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::chunk::Location;
 use super::codec::Entry;
 use super::disk::Disk;
+use super::files::read_header;
 use super::frame::{
-    FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, begin_frame, padded, seal_frame,
+    FRAME_HEADER_BYTES, HeaderFound, SEGMENT_HEADER_BYTES, SegmentHeader, begin_frame, padded, seal_frame,
 };
 use super::journal::Journal;
 use super::options::PAGE_BYTES;
@@ -154,8 +155,7 @@ impl<D: Disk> Journal<D> {
             bytes: slot.bytes,
         };
         if let Err(error) = self.write_segment_start(&slot, &header, &checkpoint, bytes) {
-            // Not used again: nobody knows what it holds.
-            let _ = self.disk.remove(&slot.name);
+            self.leave_behind(slot, ordinal);
             return Err(Refusal::Disk(error));
         }
         if !checkpoint.is_empty() {
@@ -166,8 +166,23 @@ impl<D: Disk> Journal<D> {
         segment.has_checkpoint = !checkpoint.is_empty();
         self.segments.needed.insert(ordinal, segment);
         self.segments.active = Some(ordinal);
+        if let Some(mark) = self.segments.mark.take() {
+            let _ = self.disk.remove(&mark.name);
+        }
         self.came_to_disk(items, bytes, prefix, news);
         Ok(())
+    }
+
+    /// A segment could not be begun. Its file is not used again, for nobody knows what it holds; nor may its ordinal be
+    /// given again by a later run. Of such files the last one stays, to tell.
+    fn leave_behind(&mut self, slot: Slot, ordinal: u64) {
+        let found = read_header(&mut self.disk, &slot);
+        let tells = matches!(found, HeaderFound::Segment(header) if header.ordinal == ordinal);
+        let old =
+            if tells || self.segments.mark.is_none() { self.segments.mark.replace(slot) } else { Some(slot) };
+        if let Some(old) = old {
+            let _ = self.disk.remove(&old.name);
+        }
     }
 
     /// Header, first commit and the header's copy, made durable together.

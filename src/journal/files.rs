@@ -69,7 +69,7 @@ fn is_blank_behind_header<D: Disk>(disk: &mut D, slot: &Slot) -> bool {
 
 /// The header, from its first or its second place: damage is local. Where a file was being used again when the power
 /// went they differ, and the younger one counts.
-fn read_header<D: Disk>(disk: &mut D, slot: &Slot) -> HeaderFound {
+pub(super) fn read_header<D: Disk>(disk: &mut D, slot: &Slot) -> HeaderFound {
     let mut at = |offset: u64| {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         match read_stubbornly(disk, &slot.name, offset, &mut bytes) {

@@ -52,6 +52,8 @@
 //!    a second sync of the same file proves nothing. The commit is written again, under the same number, to a new
 //!    segment, whose checkpoint says where the old one ends. If that fails too the disk is dead: what is appended
 //!    waits in memory, and is tried again every few seconds.
+//!    Of the files in which a segment could not be begun the last one stays until a later segment is on disk: a power cut
+//!    may bring back what was removed, and its ordinal must not be another's by then.
 //! 4. A delivery that was settled is settled as soon as it is said, before that is on disk: checkpoints know of it
 //!    at once. Everything else in a checkpoint is on disk already.
 //! 5. What may be spared (see [`Journal::set_eager`]) and is owed to nobody any more before it was written is never

@@ -48,6 +48,7 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
     let start = find_checkpoint(disk, &files.segments);
     let tail_at = find_tail(disk, &files.segments, start, &mut report);
     let (replay, mut tail) = replay_from(disk, &files.segments, start, tail_at, &mut report);
+    let last_file = files.segments.values().next_back().map(|file| file.slot.clone());
     let mut segments = Segments {
         free: files.free,
         next_number: files.last_number,
@@ -98,6 +99,8 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
         segments.needed.insert(note.ordinal, segment);
     }
     segments.free.extend(files.segments.into_values().map(|file| file.slot));
+    let is_last = |slot: &Slot| last_file.as_ref() == Some(slot);
+    segments.mark = segments.free.extract_if(.., |slot| is_last(slot)).next();
     find_second_checkpoint(disk, &mut segments, start);
     let index = finder.finish();
     report.messages = index.messages() + count(tail.iter().filter(|what| is_owed(what)).count());

@@ -101,6 +101,9 @@ pub(super) struct Segments {
     /// By ordinal.
     pub(super) needed: BTreeMap<u64, Segment>,
     pub(super) free: Vec<Slot>,
+    /// A file that says it is the last segment, and holds none that counts. It stays until a later one is on disk: were it
+    /// removed, a power cut could bring it back, when its ordinal is another's.
+    pub(super) mark: Option<Slot>,
     /// The one that is written to; none before the first commit of a run.
     pub(super) active: Option<u64>,
     pub(super) next_number: u64,
@@ -123,7 +126,7 @@ impl Segments {
     }
 
     pub(super) fn file_bytes(&self) -> u64 {
-        self.used_bytes() + self.free.iter().map(|slot| slot.bytes).sum::<u64>()
+        self.used_bytes() + self.free.iter().chain(&self.mark).map(|slot| slot.bytes).sum::<u64>()
     }
 
     /// The ordinal from which on segments stay whatever they hold: the second newest checkpoint, so that damage to
