@@ -48,7 +48,7 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
     let start = find_checkpoint(disk, &files.segments);
     let tail_at = find_tail(disk, &files.segments, start, &mut report);
     let (replay, mut tail) = replay_from(disk, &files.segments, start, tail_at, &mut report);
-    let last_file = files.segments.values().next_back().map(|file| file.slot.clone());
+    let last = files.segments.values().next_back().map(|file| file.slot.clone());
     let mut segments = Segments {
         free: files.free,
         next_number: files.last_number,
@@ -99,8 +99,7 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
         segments.needed.insert(note.ordinal, segment);
     }
     segments.free.extend(files.segments.into_values().map(|file| file.slot));
-    let is_last = |slot: &Slot| last_file.as_ref() == Some(slot);
-    segments.mark = segments.free.extract_if(.., |slot| is_last(slot)).next();
+    segments.mark = segments.free.extract_if(.., |slot| last.as_ref() == Some(slot)).next();
     find_second_checkpoint(disk, &mut segments, start);
     let index = finder.finish();
     report.messages = index.messages() + count(tail.iter().filter(|what| is_owed(what)).count());
@@ -108,8 +107,8 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
         let place = Place { segment: start, offset: PAGE_BYTES, bytes: 0 };
         report.lost.push(Lost { place, commits: 0, messages: finder.orphans });
     }
-    let last_commit = segments.needed.values().map(|segment| segment.last_commit).max().unwrap_or(0);
-    let next_commit = tail_at.map_or(last_commit, |tail| last_commit.max(tail.frame.frame.commit)) + 1;
+    let last_commits = segments.needed.values().map(|segment| segment.last_commit);
+    let next_commit = last_commits.chain(tail_at.map(|tail| tail.frame.frame.commit)).max().unwrap_or(0) + 1;
     Ok(Found { state: replay.into_state(), index, segments, tail, next_commit, report })
 }
 
