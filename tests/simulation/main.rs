@@ -52,6 +52,18 @@ const SEEDS_THAT_ONCE_FAILED: [u64; 15] = [
     779429, // a publisher with a new session overtook what it had published before, which waited for the disk
 ];
 
+/// One history of three hundred thousand that still goes wrong: an uplink sends PUBREL because of a PUBREC that an earlier
+/// run, killed since, wrote last. It was read from memory; a power cut takes it, and the message goes up once more.
+const SEEDS_THAT_STILL_FAIL: [u64; 1] = [902410];
+
+#[test]
+#[ignore = "not mended yet: cargo test --test simulation still -- --ignored --nocapture"]
+fn what_still_fails_is_mended() {
+    let (summary, failures) = runner::live_through(SEEDS_THAT_STILL_FAIL.into_iter(), None, Enough::NEVER);
+    println!("{summary}");
+    assert!(failures.is_empty(), "{}", runner::report(&failures));
+}
+
 #[test]
 fn nothing_accepted_is_lost_in_many_histories() {
     let first = runner::number_from_environment("TIDEGATE_FIRST_SEED").unwrap_or(1);
