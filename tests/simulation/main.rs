@@ -52,9 +52,11 @@ const SEEDS_THAT_ONCE_FAILED: [u64; 15] = [
     779429, // a publisher with a new session overtook what it had published before, which waited for the disk
 ];
 
-/// One history of three hundred thousand that still goes wrong: an uplink sends PUBREL because of a PUBREC that an earlier
-/// run, killed since, wrote last. It was read from memory; a power cut takes it, and the message goes up once more.
-const SEEDS_THAT_STILL_FAIL: [u64; 1] = [902410];
+/// Histories that still go wrong, about one of a hundred thousand. In the first an uplink sends PUBREL because of a PUBREC
+/// that an earlier run, killed since, wrote last: it was read from memory, a power cut takes it, and the message goes up
+/// once more. In the second nothing was damaged, and yet a commit is reported as lost on a disk that was dead between a kill
+/// and a power cut; that is not understood.
+const SEEDS_THAT_STILL_FAIL: [u64; 2] = [902410, 1001651];
 
 #[test]
 #[ignore = "not mended yet: cargo test --test simulation still -- --ignored --nocapture"]
