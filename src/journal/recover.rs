@@ -75,8 +75,8 @@ pub(super) fn recover<D: Disk>(disk: &mut D) -> Result<Found, OpenError> {
         let mut segment = if closed.contains(&note.ordinal) {
             finder.take_noted(file, &note)
         } else if going.contains(&note.ordinal) {
-            // What was owed in it is settled, or copied elsewhere. It stays until that is said on disk again.
-            Segment::noted(file.slot, file.header, &note)
+            // What was owed in it is settled, or elsewhere; a run that was killed since may have used its file.
+            Segment { is_examined: true, ..Segment::noted(file.slot, file.header, &note) }
         } else {
             let (segment, commits, lost) = finder.read_segment(disk, file, &note);
             report.lost.extend(lost);

@@ -34,8 +34,8 @@ use plan::PlantedBug;
 use runner::Enough;
 
 /// Histories that once went wrong, and why.
-const SEEDS_THAT_ONCE_FAILED: [u64; 15] = [
-    65,     // an uplink passed over what an earlier run kept last, while that waited to be written again
+const SEEDS_THAT_ONCE_FAILED: [u64; 16] = [
+    65,      // an uplink passed over what an earlier run kept last, while that waited to be written again
     1014, // the oldest were given up on a dead disk, and came back after a power cut, behind what was younger
     1345, // a segment of which nothing ever came to disk was missed
     1510, // the same, at the very beginning
@@ -50,13 +50,12 @@ const SEEDS_THAT_ONCE_FAILED: [u64; 15] = [
     280562, // a refusal was lost on its way: the harness took its repetition for a message out of order
     722657, // a segment that could not be begun came back after a power cut, in place of the one that was
     779429, // a publisher with a new session overtook what it had published before, which waited for the disk
+    1001651, // a retired segment was examined, whose file a run that was killed since had begun to use again
 ];
 
-/// Histories that still go wrong, about one of a hundred thousand. In the first an uplink sends PUBREL because of a PUBREC
-/// that an earlier run, killed since, wrote last: it was read from memory, a power cut takes it, and the message goes up
-/// once more. In the second nothing was damaged, and yet a commit is reported as lost on a disk that was dead between a kill
-/// and a power cut; that is not understood.
-const SEEDS_THAT_STILL_FAIL: [u64; 2] = [902410, 1001651];
+/// One history of three hundred thousand that still goes wrong: an uplink sends PUBREL because of a PUBREC that an earlier
+/// run, killed since, wrote last. It was read from memory; a power cut takes it, and the message goes up once more.
+const SEEDS_THAT_STILL_FAIL: [u64; 1] = [902410];
 
 #[test]
 #[ignore = "not mended yet: cargo test --test simulation still -- --ignored --nocapture"]
