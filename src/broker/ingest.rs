@@ -113,7 +113,7 @@ impl Broker {
             Err(reason) => (None, Some(reason)),
         };
         match (after, dropped) {
-            (Some(ticket), None) => self.ledger.wait(ticket, Waiting::Accepted { source, token }),
+            (Some(ticket), None) => _ = self.ledger.wait(ticket, Waiting::Accepted { source, token }),
             (_, None) => turn.out.push(Output::Accepted { source, token, outcome: Ok(()) }),
             (_, Some(reason)) => turn.out.push(Output::Accepted { source, token, outcome: Err(reason) }),
         }

@@ -121,10 +121,13 @@ impl Ledger {
         }
     }
 
-    /// Lets something wait until `ticket` is committed, and behind everything that waits already.
-    pub(super) fn wait(&mut self, ticket: Ticket, what: Waiting) {
+    /// Lets something wait until `ticket` is committed, and behind everything that waits already. Gives back the ticket that
+    /// lets it go.
+    pub(super) fn wait(&mut self, ticket: Ticket, what: Waiting) -> Ticket {
         let behind = self.waiting.back().map_or(Ticket::default(), |(last, _)| *last);
-        self.waiting.push_back((ticket.max(behind), what));
+        let ticket = ticket.max(behind);
+        self.waiting.push_back((ticket, what));
+        ticket
     }
 
     /// A kept message must not be handed out before `ticket` is committed.
@@ -136,13 +139,12 @@ impl Ledger {
     /// the ticket that lets it go.
     pub(super) fn wait_onward(&mut self, after: Option<Ticket>, onward: Onward) -> Ticket {
         *self.onward.entry(onward.line).or_default() += 1;
-        let behind = self.waiting.back().map_or(Ticket::default(), |(last, _)| *last);
-        let ticket = after.unwrap_or_default().max(behind);
+        let bytes = OVERHEAD + message_bytes(&onward.message);
+        let ticket = self.wait(after.unwrap_or_default(), Waiting::Onward(Box::new(onward)));
         if after.is_none() {
             // Nothing of it goes to the disk, but it lies here as long as if it did.
-            self.count_uncommitted(ticket, OVERHEAD + message_bytes(&onward.message));
+            self.count_uncommitted(ticket, bytes);
         }
-        self.wait(ticket, Waiting::Onward(Box::new(onward)));
         ticket
     }
 

@@ -144,10 +144,17 @@ fn what_a_client_publishes_does_not_overtake_what_it_published_in_its_last_sessi
     // Its place is another's now.
     let other = world.join(Login::v311("o"));
     let publisher = world.join(Login::v311("p"));
+    let before = world.broker.uncommitted_bytes();
     world.send(publisher, qos2("t", 1, "behind it"));
+    assert!(
+        world.broker.uncommitted_bytes() > before,
+        "what waits counts, so that nobody sends more and more of it"
+    );
+    world.hears(publisher, []);
     world.send(other, qos2("t", 1, "of another"));
     world.hears(live, ["publish t q2 #1 of another"]);
     world.commit();
+    assert_eq!(world.broker.uncommitted_bytes(), 0);
     world.hears(live, ["publish t q2 #2 on disk first", "publish t q2 #3 gone", "publish t q2 #4 behind it"]);
     world.hears(publisher, ["pubrec #1"]);
     world.send(publisher, qos2("t", 2, "at once"));
