@@ -19,6 +19,7 @@ impl Forwarder {
     pub(super) fn pump(&mut self, now: Moment, out: &mut Vec<Output>) {
         self.wake_at = None;
         self.discard(out);
+        self.prove(out);
         let renews = self.renews(now, out);
         if let Some(server) = self.server() {
             self.flush(now, server, out);
@@ -171,7 +172,7 @@ impl Forwarder {
     /// its next acknowledgements until it hears from us. Those from the first of QoS 2 on wait, as one batch, for
     /// their identifiers to be on disk.
     fn refill(&mut self, now: Moment, server: Server, out: &mut Vec<Output>) {
-        if self.window.waits_for_batch() || self.is_held(now.monotonic) || self.poison.asks_first {
+        if self.window.waits_for_disk() || self.is_held(now.monotonic) || self.poison.asks_first {
             return;
         }
         let mut batch = Vec::new();

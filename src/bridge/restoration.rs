@@ -10,10 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::Output;
+use super::admission::frozen_payload;
 use super::backlog::{LoadRequest, Order, Owed};
 use super::forwarder::{Forwarder, Loading};
 use super::window::Parcel;
-use crate::durable::{Assigned, ConsumerId, LoadedDelivery, MessageBody, OutboundPhase, Sequence};
+use crate::durable::{
+    Assigned, ConsumerId, LoadedDelivery, MessageBody, OutboundPhase, Record, Sequence, Urgency,
+};
 use crate::flow::Phase;
 use crate::limits::LOAD_BYTES;
 use crate::mqtt::{PacketIdentifier, QoS};
@@ -200,6 +203,22 @@ impl Forwarder {
             }
         };
         self.window.restore(identifier, QoS::ExactlyOnce, phase, parcel);
+    }
+
+    /// What was taken up may not be on disk yet: says one of it again, to hear from the journal when it is.
+    pub(super) fn prove(&mut self, out: &mut Vec<Output>) {
+        let Some(packet_identifier) = self.window.to_be_proven() else { return };
+        let Some((qos, parcel)) = self.window.get(packet_identifier) else { return };
+        let Some((consumer, sequence)) = parcel.owed().next() else { return };
+        let record = match parcel {
+            Parcel::Released { .. } => Record::Released { consumer, packet_identifier },
+            _ => {
+                let frozen_payload = frozen_payload(parcel);
+                Record::Assigned { consumer, packet_identifier, sequence, qos, frozen_payload }
+            }
+        };
+        self.append(Urgency::Awaited, record, out);
+        self.window.await_proof();
     }
 
     fn parcel_of(&self, loaded: LoadedDelivery, qos: QoS, frozen: Option<Bytes>) -> Parcel {

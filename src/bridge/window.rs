@@ -109,6 +109,21 @@ pub(super) struct Window {
     batch: Option<(Ticket, Vec<PacketIdentifier>)>,
     /// Releases that wait for the disk.
     releases: VecDeque<(Ticket, PacketIdentifier)>,
+    proof: Proof,
+    /// What an earlier run left open, as long as there is no proof: nothing of it is sent.
+    unproven: BTreeSet<PacketIdentifier>,
+}
+
+/// Whether what an earlier run wrote is on disk. A run that was killed may have written more than the disk had: it
+/// is read like the rest, and a power cut can take it still. What the server was told on the strength of it would
+/// then be told once more, as something new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Missing,
+    /// The journal was told something, which will bring it.
+    Awaited,
+    /// This run has committed something, and all that came before with it.
+    Given,
 }
 
 impl Window {
@@ -123,6 +138,8 @@ impl Window {
             unsent: BTreeSet::new(),
             batch: None,
             releases: VecDeque::new(),
+            proof: Proof::Missing,
+            unproven: BTreeSet::new(),
         }
     }
 
@@ -135,6 +152,21 @@ impl Window {
     pub(super) fn restore(&mut self, identifier: PacketIdentifier, qos: QoS, phase: Phase, parcel: Parcel) {
         self.bytes += parcel.bytes();
         self.outbound.restore(identifier, qos, phase, parcel);
+        if self.proof != Proof::Given {
+            self.unproven.insert(identifier);
+        }
+    }
+
+    /// One of those that an earlier run left open, to be said to the journal again: with it, all are on disk. `None`
+    /// when there is none, or that was done.
+    pub(super) fn to_be_proven(&self) -> Option<PacketIdentifier> {
+        let mut unproven = self.unproven.iter().copied().filter(|_| self.proof == Proof::Missing);
+        unproven.find(|identifier| self.get(*identifier).is_some_and(|(qos, _)| qos == QoS::ExactlyOnce))
+    }
+
+    /// It was said to the journal.
+    pub(super) const fn await_proof(&mut self) {
+        self.proof = Proof::Awaited;
     }
 
     /// Whether one more delivery may be opened.
@@ -142,9 +174,9 @@ impl Window {
         self.outbound.free() > 0 && (self.bytes < UPLINK_WINDOW_BYTES || self.outbound.is_empty())
     }
 
-    /// Whether new identifiers wait for the disk: what comes after them has to wait too.
-    pub(super) const fn waits_for_batch(&self) -> bool {
-        self.batch.is_some()
+    /// Whether new identifiers wait for the disk, or those of an earlier run: what comes after them has to wait too.
+    pub(super) fn waits_for_disk(&self) -> bool {
+        self.batch.is_some() || !self.unproven.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -198,6 +230,7 @@ impl Window {
 
     /// The disk has everything up to this ticket.
     pub(super) fn committed(&mut self, ticket: Ticket) {
+        self.prove();
         if let Some((_, batch)) = self.batch.take_if(|(waits_for, _)| *waits_for <= ticket) {
             for identifier in batch {
                 self.may_be_published(identifier);
@@ -207,6 +240,15 @@ impl Window {
             if self.outbound.release_committed(identifier) && self.up {
                 self.next_releases.push_back(identifier);
             }
+        }
+    }
+
+    /// This run has committed something.
+    fn prove(&mut self) {
+        self.proof = Proof::Given;
+        let proven = std::mem::take(&mut self.unproven);
+        if self.up && !proven.is_empty() {
+            self.send_again(|identifier| proven.contains(&identifier));
         }
     }
 
@@ -250,8 +292,15 @@ impl Window {
     /// A new connection: what is open is sent again, with the same identifiers, in order `[MQTT-4.4.0-1]`.
     pub(super) fn resume(&mut self) {
         self.up = true;
+        let unproven = std::mem::take(&mut self.unproven);
+        self.send_again(|identifier| !unproven.contains(&identifier));
+        self.unproven = unproven;
+    }
+
+    fn send_again(&mut self, which: impl Fn(PacketIdentifier) -> bool) {
         let unsent = std::mem::take(&mut self.unsent);
-        for (identifier, resend, _, _) in self.outbound.resend() {
+        let open = self.outbound.resend().filter(|(identifier, ..)| which(*identifier));
+        for (identifier, resend, _, _) in open {
             match resend {
                 Resend::Publish => {
                     self.next_publishes.push_back((identifier, !unsent.contains(&identifier)));
@@ -271,6 +320,7 @@ impl Window {
     /// is such a thing.
     pub(super) fn postponed(&mut self, identifier: PacketIdentifier) -> bool {
         let sent = matches!(self.outbound.get(identifier), Some((Phase::Published, _, _)))
+            && !self.unproven.contains(&identifier)
             && !self.next_publishes.iter().any(|(queued, _)| *queued == identifier);
         if sent {
             // Several that are refused one after the other stay in their order.
@@ -314,7 +364,9 @@ impl Window {
         let received = self.outbound.received(identifier);
         match received {
             Received::Release => self.unqueue(identifier),
-            Received::Repeat if !self.next_releases.contains(&identifier) => {
+            Received::Repeat
+                if !self.next_releases.contains(&identifier) && !self.unproven.contains(&identifier) =>
+            {
                 self.next_releases.push_back(identifier);
             }
             _ => {}
@@ -331,6 +383,7 @@ impl Window {
     /// Answered although it still waits to be sent (again): it is not sent any more.
     fn unqueue(&mut self, identifier: PacketIdentifier) {
         self.unsent.remove(&identifier);
+        self.unproven.remove(&identifier);
         self.next_releases.retain(|queued| *queued != identifier);
         self.next_publishes.retain(|(queued, _)| *queued != identifier);
     }
@@ -365,6 +418,7 @@ impl Window {
         self.next_releases.clear();
         self.next_publishes.clear();
         self.unsent.clear();
+        self.unproven.clear();
         self.batch = None;
         self.releases.clear();
         forgotten

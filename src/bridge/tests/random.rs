@@ -34,7 +34,10 @@ enum Step {
     NetworkGoes,
     NetworkComes,
     SessionForgotten,
+    /// The power fails.
     Crash,
+    /// The process dies after it wrote what waits for the disk.
+    Kill,
     /// The server refuses one publish for now.
     Refused,
     /// The pause between two attempts passes.
@@ -62,6 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::NetworkComes),
         1 => Just(Step::SessionForgotten),
         2 => Just(Step::Crash),
+        2 => Just(Step::Kill),
         10 => Just(Step::Attempt),
         1 => Just(Step::Silence),
         1 => Just(Step::Second),
@@ -176,6 +180,7 @@ impl History {
                 world.crash();
                 self.kept.truncate(self.committed);
             }
+            Step::Kill => world.kill(),
             Step::Attempt if world.connected => {}
             Step::Attempt | Step::Silence => _ = world.wait(),
             Step::Second => world.advance(Duration::from_secs(1)),

@@ -289,3 +289,68 @@ fn an_open_message_that_the_journal_dropped_meanwhile_is_released_so_that_its_id
     world.settle();
     assert_eq!(world.cloud.numbers(), [1, 2, 3, 4]);
 }
+
+/// Two messages go up at QoS 2; the process is killed when it has written, not committed, that the first has its
+/// identifier (`taken`: that the server took it). The disk is dead from then on.
+fn killed_before_the_disk_had_it(taken: bool) -> World {
+    let mut world = World::with_queues(|_| {});
+    world.connect();
+    world.keep_on("bulk/1", QoS::ExactlyOnce);
+    world.commit();
+    world.answer_load();
+    if taken {
+        world.commit();
+        world.step_cloud();
+        world.step_gateway();
+    }
+    world.kill();
+    world.take_sent();
+    world.journal.is_dead = true;
+    world
+}
+
+#[test]
+fn a_release_that_a_killed_run_may_not_have_brought_to_disk_is_not_sent_before_this_run_has_committed() {
+    let mut world = killed_before_the_disk_had_it(true);
+    world.connect();
+    world.break_link();
+    world.connect();
+    assert_eq!(world.sent_briefly(), "");
+    // The power cut takes the record: it goes up once more, which the server must know for a repetition.
+    world.crash();
+    world.journal.is_dead = false;
+    world.connect();
+    world.settle();
+    assert_eq!(world.cloud.numbers(), [1]);
+    assert_eq!(world.sent_briefly(), "P1d R1");
+}
+
+#[test]
+fn an_identifier_that_a_killed_run_may_not_have_brought_to_disk_is_not_used_before_this_run_has_committed() {
+    let mut world = killed_before_the_disk_had_it(false);
+    world.connect();
+    assert_eq!(world.sent_briefly(), "");
+    world.crash();
+    // The power cut takes the record: the identifier is given to another, which the server must not know.
+    world.journal.is_dead = false;
+    world.keep_on("alarm/1", QoS::ExactlyOnce);
+    world.commit();
+    world.connect();
+    world.settle();
+    assert_eq!(world.cloud.numbers(), [2, 1]);
+}
+
+#[test]
+fn what_a_killed_run_left_open_goes_on_with_the_first_commit_of_this_one_and_before_what_is_new() {
+    let mut world = killed_before_the_disk_had_it(true);
+    world.keep_on("bulk/2", QoS::ExactlyOnce);
+    world.connect();
+    world.settle();
+    assert_eq!(world.sent_briefly(), "");
+    world.journal.appended.clear();
+    world.journal.is_dead = false;
+    world.settle();
+    assert_eq!(world.sent_briefly(), "R1 P2 R2");
+    assert_eq!(world.cloud.numbers(), [1, 2]);
+    assert_eq!(world.journal.owed(), [0_u64; 0]);
+}

@@ -52,6 +52,12 @@ pub(super) struct FakeJournal {
     /// Everything that the forwarder appended.
     pub(super) appended: Vec<Record>,
     last: Sequence,
+    /// How many messages there ever were.
+    messages: u64,
+    /// What a power cut leaves: more was written by a run that was killed, and nothing was committed since.
+    left_by_power_cut: Option<(State, BTreeMap<Sequence, LoadedDelivery>)>,
+    /// It commits nothing.
+    pub(super) is_dead: bool,
 }
 
 impl FakeJournal {
@@ -65,6 +71,7 @@ impl FakeJournal {
 
     fn keep(&mut self, message: Message, qos: QoS, consumer: ConsumerId) -> Sequence {
         self.last = self.last.next();
+        self.messages += 1;
         let delivery = Delivery { consumer, qos, retain: false, subscription_identifiers: smallvec![] };
         let record = Record::Kept { sequence: self.last, message, deliveries: smallvec![delivery] };
         self.pending.push((None, record));
@@ -78,6 +85,14 @@ impl FakeJournal {
 
     /// Puts all that waits on disk: the last ticket of the forwarder, and up to where something is available.
     fn commit(&mut self) -> (Option<Ticket>, BTreeMap<ConsumerId, Sequence>) {
+        if self.is_dead {
+            return (None, BTreeMap::new());
+        }
+        self.left_by_power_cut = None;
+        self.write()
+    }
+
+    fn write(&mut self) -> (Option<Ticket>, BTreeMap<ConsumerId, Sequence>) {
         let mut ticket = None;
         let mut through = BTreeMap::new();
         for (of, record) in self.pending.drain(..) {
@@ -96,6 +111,23 @@ impl FakeJournal {
             }
         }
         (ticket, through)
+    }
+
+    /// The process dies after it wrote what waited, before that is on disk.
+    fn kill(&mut self) {
+        if self.left_by_power_cut.is_none() {
+            self.left_by_power_cut = Some((self.state.clone(), self.owed.clone()));
+        }
+        self.write();
+    }
+
+    /// What is not on disk is gone.
+    fn cut_power(&mut self) {
+        self.pending.clear();
+        if let Some((state, owed)) = self.left_by_power_cut.take() {
+            (self.state, self.owed) = (state, owed);
+        }
+        self.last = self.state.last_sequence;
     }
 
     fn load(
@@ -362,11 +394,12 @@ impl World {
         }
     }
 
-    /// A message whose payload is its sequence; on disk only after [`World::commit`].
+    /// A message whose payload is its number: 1 for the first of all. On disk only after [`World::commit`].
     pub(super) fn keep_on(&mut self, topic: &str, qos: QoS) -> u64 {
-        let payload = Bytes::from((self.journal.last.0 + 1).to_string());
-        let body = MessageBody::Publish { payload, properties: None };
-        self.keep_message(topic, qos, body)
+        let number = self.journal.messages + 1;
+        let body = MessageBody::Publish { payload: Bytes::from(number.to_string()), properties: None };
+        self.keep_message(topic, qos, body);
+        number
     }
 
     pub(super) fn keep_message(&mut self, topic: &str, qos: QoS, body: MessageBody) -> u64 {
@@ -462,7 +495,7 @@ impl World {
             while self.step_cloud() || self.step_gateway() {
                 moved = true;
             }
-            moved |= !self.journal.pending.is_empty();
+            moved |= !self.journal.pending.is_empty() && !self.journal.is_dead;
             self.commit();
             if self.forwarder.next_timeout().is_some_and(|at| at <= self.now.monotonic) {
                 self.input(Input::Timeout);
@@ -486,10 +519,19 @@ impl World {
         panic!("never connected: {:?}", self.forwarder);
     }
 
-    /// Kill -9 and a new start: what was not committed is gone.
+    /// A power cut and a new start: what was not committed is gone.
     pub(super) fn crash(&mut self) {
-        self.journal.pending.clear();
-        self.journal.last = self.journal.state.last_sequence;
+        self.journal.cut_power();
+        self.start_anew();
+    }
+
+    /// Kill -9 and a new start: what was written is there, whether it is on disk or not.
+    pub(super) fn kill(&mut self) {
+        self.journal.kill();
+        self.start_anew();
+    }
+
+    fn start_anew(&mut self) {
         (self.opening, self.connected) = (false, false);
         self.to_cloud.clear();
         self.to_gateway.clear();
