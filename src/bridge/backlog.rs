@@ -134,8 +134,11 @@ impl Backlog {
         self.until = self.available.max(self.read);
         self.live_read = self.until;
         self.live = Run::default();
-        if let Some(loading) = self.loading.as_mut().filter(|loading| loading.reader == Reader::Live) {
-            loading.reader = Reader::Nobody;
+        match &mut self.loading {
+            Some(loading) if loading.reader == Reader::Live => loading.reader = Reader::Nobody,
+            // It may have been asked when there was no end: what is behind that is read by the other from now on.
+            Some(loading) => loading.bound = loading.bound.min(self.until),
+            None => {}
         }
     }
 

@@ -81,6 +81,13 @@ impl Poison {
         self.alone = Some((identifier, suspect));
     }
 
+    /// The server does not want it now, and says so: then it is not for this that it breaks off.
+    pub(super) fn refused_for_now(&mut self, identifier: PacketIdentifier) {
+        if self.alone.as_ref().is_some_and(|(alone, _)| *alone == identifier) {
+            self.clear();
+        }
+    }
+
     /// Whether the server breaks off when it is told this.
     pub(super) fn is_known(&self, topic: &TopicName) -> bool {
         self.known.contains(topic)

@@ -78,6 +78,7 @@ impl Forwarder {
         }
         self.waiting.answered(now.monotonic, identifier);
         self.status.postponed += 1;
+        self.poison.refused_for_now(identifier);
         // Several refusals of one flood are one.
         if self.hold_until.is_none_or(|until| until <= now.monotonic) {
             self.hold_until = Some(now.monotonic + self.hold.overloaded());

@@ -252,6 +252,66 @@ fn play(steps: &[Step], most_open: u16, mut history: History) {
     history.check();
 }
 
+#[test]
+fn a_message_that_the_server_refuses_for_now_is_not_laid_aside_because_the_link_breaks() {
+    use Step::{Attempt, Commit, Flow, Keep, LinkBreaks, NetworkComes, NetworkGoes, Refused, SessionForgotten};
+    let steps = [
+        Keep(0),
+        Commit,
+        Attempt,
+        Flow,
+        LinkBreaks,
+        Attempt,
+        Refused,
+        Attempt,
+        Attempt,
+        Flow,
+        SessionForgotten,
+        Attempt,
+        Attempt,
+        Attempt,
+        Flow,
+        LinkBreaks,
+        Attempt,
+        Commit,
+        Flow,
+        LinkBreaks,
+        Attempt,
+        Attempt,
+        Refused,
+        Attempt,
+        Flow,
+        NetworkGoes,
+        Refused,
+        NetworkComes,
+        Attempt,
+        Flow,
+        Refused,
+        LinkBreaks,
+        Attempt,
+        Flow,
+        SessionForgotten,
+    ];
+    let mixed = |at: u64| if at.is_multiple_of(3) { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
+    play(&steps, 1, History::with_queues(1, Order::Fifo, mixed));
+}
+
+#[test]
+fn live_first_sends_nothing_twice_that_was_refused_for_now() {
+    use Step::{
+        AnswerOpen, Attempt, CloudTakes, Commit, Crash, Flow, GatewayHears, Keep, LinkBreaks, NetworkComes,
+        Refused,
+    };
+    let mut steps = vec![Crash, Keep(0), Commit, Commit];
+    steps.extend([Keep(0); 6]);
+    steps.extend([Commit, Keep(2), Commit, Commit, Commit, Keep(0), Keep(0), Keep(0), NetworkComes, Attempt]);
+    steps.extend([Commit, Flow, Keep(2), Keep(2), Commit, Keep(0), LinkBreaks, Keep(2), Attempt, AnswerOpen]);
+    steps.extend([CloudTakes(1), GatewayHears(1), Refused]);
+    let mixed = |at: u64| if at.is_multiple_of(2) { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
+    let history = History::with_queues(11, Order::LiveFirst { backlog_percent: 1 }, mixed);
+    play(&steps, 11, history);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
