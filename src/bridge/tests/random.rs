@@ -254,7 +254,9 @@ fn play(steps: &[Step], most_open: u16, mut history: History) {
 
 #[test]
 fn a_message_that_the_server_refuses_for_now_is_not_laid_aside_because_the_link_breaks() {
-    use Step::{Attempt, Commit, Flow, Keep, LinkBreaks, NetworkComes, NetworkGoes, Refused, SessionForgotten};
+    use Step::{
+        Attempt, Commit, Flow, Keep, LinkBreaks, NetworkComes, NetworkGoes, Refused, SessionForgotten,
+    };
     let steps = [
         Keep(0),
         Commit,
