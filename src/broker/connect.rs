@@ -21,6 +21,7 @@ use super::ending::Ending;
 use super::inbound::{has_too_many_properties, refuse_topic};
 use super::queue::Queue;
 use super::rights::deny;
+use super::routing::Line;
 use super::sessions::{Attached, Link, Session, SessionKey};
 use super::words::{fits, refusal};
 use super::{Broker, CloseReason, ConnectionId, Denial, Event, Output, Peer, Turn};
@@ -74,9 +75,11 @@ impl Broker {
             Some(key) if !arrival.connect.clean_start => (key, true, self.reconnect(turn, key, &mut arrival)),
             old => {
                 // [MQTT-3.1.2-4]
-                let cleared = old.and_then(|key| self.end_session(turn, key, Urgency::Awaited));
+                old.and_then(|key| self.end_session(turn, key, Urgency::Awaited));
                 let (key, opened) = self.open_session(turn, &mut arrival);
-                (key, false, opened.or(cleared))
+                // An earlier connection may have ended it, and not have waited for the disk.
+                let ended = || self.ledger.ending(|| Line::Client(self.sessions.hash(key)));
+                (key, false, opened.or_else(ended))
             }
         };
         self.sessions.attach(connection, Attached::To(key));

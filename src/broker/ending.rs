@@ -10,7 +10,7 @@ use crate::time::{Instant, Moment};
 
 use super::access::Action;
 use super::rights::deny;
-use super::routing::{Origin, Publisher};
+use super::routing::{Line, Origin, Publisher};
 use super::sessions::{Attached, Link, Offline, Session, SessionKey};
 use super::shared::OpenShared;
 use super::timers::Timer;
@@ -176,10 +176,13 @@ impl Broker {
         self.give_back(turn, lent);
         self.publish_will(turn, key);
         self.clear_deadlines(key);
+        let line = Line::Client(self.sessions.hash(key));
         let mut session = self.sessions.remove(key);
         turn.dropped(session.waiting_to_be_sent.clear(), DropReason::SessionEnded);
         let consumer = session.backlog?.consumer;
-        Some(self.ledger.append(turn, urgency, Record::ConsumerClosed { consumer }))
+        let ticket = self.ledger.append(turn, urgency, Record::ConsumerClosed { consumer });
+        self.ledger.session_ended(line, ticket);
+        Some(ticket)
     }
 
     /// Nothing happens any more to a detached session because of the time.

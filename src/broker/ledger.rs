@@ -64,6 +64,8 @@ pub(super) struct Ledger {
     held: VecDeque<(Ticket, Sequence)>,
     /// How many messages of each publisher wait to go onward: later ones of QoS 2 stay behind them.
     onward: NumberMap<Line, u32>,
+    /// Whose sessions ended, and when that is on disk. Until then a new run would find them again.
+    ended: NumberMap<Line, Ticket>,
     uncommitted: VecDeque<(Ticket, usize)>,
     uncommitted_bytes: usize,
 }
@@ -153,6 +155,16 @@ impl Ledger {
         !self.onward.is_empty() && self.onward.contains_key(&line())
     }
 
+    /// The session of a client ended with this ticket.
+    pub(super) fn session_ended(&mut self, line: Line, ticket: Ticket) {
+        self.ended.insert(line, ticket);
+    }
+
+    /// What must be committed before a client may be told that it has no session any more.
+    pub(super) fn ending(&self, line: impl FnOnce() -> Line) -> Option<Ticket> {
+        if self.ended.is_empty() { None } else { self.ended.get(&line()).copied() }
+    }
+
     pub(super) fn is_held(&self, sequence: Sequence) -> bool {
         self.held.binary_search_by_key(&sequence, |(_, held)| *held).is_ok()
     }
@@ -180,6 +192,7 @@ impl Ledger {
             self.uncommitted_bytes -= bytes;
         }
         while self.held.pop_front_if(|(at, _)| *at <= ticket).is_some() {}
+        self.ended.retain(|_, at| *at > ticket);
     }
 
     /// The next thing that needs not wait any more.

@@ -315,6 +315,25 @@ fn an_earlier_run_is_relied_upon_when_this_one_has_committed() {
     world.hears(client, ["connack 00 present"]);
 }
 
+/// A client that cleared its session and went before it heard of it: the next connection waits for that, too. Killed before,
+/// the next run would find the session again, and the client would get what it does not want any more.
+#[test]
+fn a_session_is_not_said_to_be_gone_before_its_end_is_on_disk() {
+    let mut world = World::new();
+    let client = world.join(Login::v5("c").persistent());
+    world.lose(client);
+    world.commits = false;
+    let client = world.connect(Login::v5("c"));
+    world.hears(client, []);
+    world.lose(client);
+    let client = world.connect(Login::v5("c"));
+    let other = world.connect(Login::v5("d"));
+    world.hears(client, []);
+    world.hears(other, ["connack 00"]);
+    world.commit();
+    world.hears(client, ["connack 00"]);
+}
+
 /// A dead disk makes no sessions and no subscriptions of persistent ones; those that are there go on.
 #[test]
 fn a_dead_disk_makes_no_promises() {
