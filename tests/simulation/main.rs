@@ -34,7 +34,7 @@ use plan::PlantedBug;
 use runner::Enough;
 
 /// Histories that once went wrong, and why.
-const SEEDS_THAT_ONCE_FAILED: [u64; 19] = [
+const SEEDS_THAT_ONCE_FAILED: [u64; 21] = [
     65,      // an uplink passed over what an earlier run kept last, while that waited to be written again
     1014, // the oldest were given up on a dead disk, and came back after a power cut, behind what was younger
     1345, // a segment of which nothing ever came to disk was missed
@@ -53,6 +53,8 @@ const SEEDS_THAT_ONCE_FAILED: [u64; 19] = [
     1001651, // a retired segment was examined, whose file a run that was killed since had begun to use again
     902410, // an uplink released because of a PUBREC that was read from memory and never came to disk
     1449916, // the same
+    1808900, // a session was said to be gone before that was on disk, and came back after a kill
+    1889249, // the same
     1238746, // an uplink sent again under an identifier that was read from memory and never came to disk
 ];
 
