@@ -58,6 +58,17 @@ const SEEDS_THAT_ONCE_FAILED: [u64; 21] = [
     1238746, // an uplink sent again under an identifier that was read from memory and never came to disk
 ];
 
+/// A history that goes wrong and was not followed yet: more is owed to an uplink than its share allows.
+const SEEDS_THAT_STILL_FAIL: [u64; 1] = [2_274_324];
+
+#[test]
+#[ignore = "not mended yet: cargo test --test simulation still -- --ignored --nocapture"]
+fn what_still_fails_is_mended() {
+    let (summary, failures) = runner::live_through(SEEDS_THAT_STILL_FAIL.into_iter(), None, Enough::NEVER);
+    println!("{summary}");
+    assert!(failures.is_empty(), "{}", runner::report(&failures));
+}
+
 #[test]
 fn nothing_accepted_is_lost_in_many_histories() {
     let first = runner::number_from_environment("TIDEGATE_FIRST_SEED").unwrap_or(1);
