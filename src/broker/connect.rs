@@ -21,7 +21,7 @@ use super::ending::Ending;
 use super::inbound::{has_too_many_properties, refuse_topic};
 use super::queue::Queue;
 use super::rights::deny;
-use super::routing::Line;
+use super::routing::Publisher;
 use super::sessions::{Attached, Link, Session, SessionKey};
 use super::words::{fits, refusal};
 use super::{Broker, CloseReason, ConnectionId, Denial, Event, Output, Peer, Turn};
@@ -75,10 +75,12 @@ impl Broker {
             Some(key) if !arrival.connect.clean_start => (key, true, self.reconnect(turn, key, &mut arrival)),
             old => {
                 // [MQTT-3.1.2-4]
-                old.and_then(|key| self.end_session(turn, key, Urgency::Awaited));
+                if let Some(key) = old {
+                    self.end_session(turn, key);
+                }
                 let (key, opened) = self.open_session(turn, &mut arrival);
                 // An earlier connection may have ended it, and not have waited for the disk.
-                let ended = || self.ledger.ending(|| Line::Client(self.sessions.hash(key)));
+                let ended = || self.ledger.ending(|| self.line(Publisher::Client(key)));
                 (key, false, opened.or_else(ended))
             }
         };

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use crate::durable::{DropReason, Message, MessageBody, Record, Ticket, Urgency};
+use crate::durable::{DropReason, Message, MessageBody, Record, Urgency};
 use crate::mqtt::{Disconnect, PacketIdentifier, PublishProperties, ReasonCode, Will};
 use crate::time::{Instant, Moment};
 
 use super::access::Action;
 use super::rights::deny;
-use super::routing::{Line, Origin, Publisher};
+use super::routing::{Origin, Publisher};
 use super::sessions::{Attached, Link, Offline, Session, SessionKey};
 use super::shared::OpenShared;
 use super::timers::Timer;
@@ -99,7 +99,7 @@ impl Broker {
     pub(super) fn detach(&mut self, turn: &mut Turn<'_>, key: SessionKey) {
         let session = self.sessions.at(key);
         if session.expiry_interval_seconds == 0 {
-            self.end_session(turn, key, Urgency::Lingers);
+            self.end_session(turn, key);
             return;
         }
         turn.dropped(session.waiting_to_be_sent.clear(), DropReason::SessionEnded);
@@ -144,7 +144,7 @@ impl Broker {
             return self.detach(turn, key);
         }
         if offline.expires_at.is_some_and(|at| at <= now) {
-            self.end_session(turn, key, Urgency::Lingers);
+            self.end_session(turn, key);
             return;
         }
         if offline.will_at.is_some_and(|at| at <= now) {
@@ -161,14 +161,9 @@ impl Broker {
         }
     }
 
-    /// The session is no more: its will is due, its subscriptions and what it is owed go. Gives back what must be
-    /// committed before anybody may rely on that.
-    pub(super) fn end_session(
-        &mut self,
-        turn: &mut Turn<'_>,
-        key: SessionKey,
-        urgency: Urgency,
-    ) -> Option<Ticket> {
+    /// The session is no more: its will is due, its subscriptions and what it is owed go. Its client waits for that to be
+    /// on disk, should it come back meanwhile.
+    pub(super) fn end_session(&mut self, turn: &mut Turn<'_>, key: SessionKey) {
         let lent = self.sessions.at(key).forget_connection(turn);
         for filter in std::mem::take(&mut self.sessions.at(key).subscriptions).keys() {
             self.unsubscribe_from(turn, key, filter);
@@ -176,13 +171,14 @@ impl Broker {
         self.give_back(turn, lent);
         self.publish_will(turn, key);
         self.clear_deadlines(key);
-        let line = Line::Client(self.sessions.hash(key));
+        let consumer = self.sessions.get(key).consumer();
+        let ended = consumer.map(|consumer| (self.line(Publisher::Client(key)), consumer));
         let mut session = self.sessions.remove(key);
         turn.dropped(session.waiting_to_be_sent.clear(), DropReason::SessionEnded);
-        let consumer = session.backlog?.consumer;
-        let ticket = self.ledger.append(turn, urgency, Record::ConsumerClosed { consumer });
-        self.ledger.session_ended(line, ticket);
-        Some(ticket)
+        if let Some((line, consumer)) = ended {
+            let ticket = self.ledger.append(turn, Urgency::Awaited, Record::ConsumerClosed { consumer });
+            self.ledger.session_ended(line, ticket);
+        }
     }
 
     /// Nothing happens any more to a detached session because of the time.

@@ -139,7 +139,7 @@ impl Broker {
         Ok(accepted)
     }
 
-    fn line(&self, publisher: Publisher) -> Line {
+    pub(super) fn line(&self, publisher: Publisher) -> Line {
         match publisher {
             Publisher::Client(key) => Line::Client(self.sessions.hash(key)),
             Publisher::Source(source) => Line::Source(source),

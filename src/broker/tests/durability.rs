@@ -1,8 +1,10 @@
 //! What waits for the disk, and what does not: an acknowledgement promises that the record is on it, nothing else
 //! waits.
 
+use std::time::Duration;
+
 use super::world::*;
-use crate::durable::{DropReason, JournalHealth};
+use crate::durable::{DropReason, JournalHealth, Record, Urgency};
 use crate::mqtt::QoS;
 
 /// A world with a persistent session, away, that wants `t/#` at QoS 2; from now on nothing is committed by itself.
@@ -330,6 +332,23 @@ fn a_session_is_not_said_to_be_gone_before_its_end_is_on_disk() {
     let other = world.connect(Login::v5("d"));
     world.hears(client, []);
     world.hears(other, ["connack 00"]);
+    world.commit();
+    world.hears(client, ["connack 00"]);
+}
+
+/// Who comes back after its session ended waits for the disk, and that may not linger: it may for an hour.
+#[test]
+fn the_end_of_a_session_does_not_linger() {
+    let mut world = World::new();
+    let client = world.join(Login::v5("c").expiry(60));
+    world.lose(client);
+    world.commits = false;
+    world.wait(Duration::from_secs(61));
+    let client = world.connect(Login::v5("c"));
+    world.hears(client, []);
+    let end =
+        world.journal.records.iter().find(|(.., record)| matches!(record, Record::ConsumerClosed { .. }));
+    assert!(matches!(end, Some((_, Urgency::Awaited, _))), "{end:?}");
     world.commit();
     world.hears(client, ["connack 00"]);
 }
