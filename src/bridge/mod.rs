@@ -28,8 +28,8 @@
 //!
 //! After a crash the QoS 2 identifiers come from [`crate::durable::UplinkState`]; deliveries at QoS 1 that are not
 //! done are simply in the journal still.
-//! Nothing of these is sent before this run has committed something, nor what comes behind: a killed run may have
-//! written what a power cut can still take.
+//! Where there are such identifiers nothing that was open, and nothing behind it, is sent before this run has
+//! committed something: a killed run may have written what a power cut can still take.
 
 mod admission;
 mod backlog;

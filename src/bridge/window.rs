@@ -160,8 +160,11 @@ impl Window {
     /// One of those that an earlier run left open, to be said to the journal again: with it, all are on disk. `None`
     /// when there is none, or that was done.
     pub(super) fn to_be_proven(&self) -> Option<PacketIdentifier> {
-        let mut unproven = self.unproven.iter().copied().filter(|_| self.proof == Proof::Missing);
-        unproven.find(|identifier| self.get(*identifier).is_some_and(|(qos, _)| qos == QoS::ExactlyOnce))
+        if self.proof != Proof::Missing {
+            return None;
+        }
+        let is_on_disk = |(qos, _): (QoS, &Parcel)| qos == QoS::ExactlyOnce;
+        self.unproven.iter().copied().find(|identifier| self.get(*identifier).is_some_and(is_on_disk))
     }
 
     /// It was said to the journal.
@@ -230,7 +233,7 @@ impl Window {
 
     /// The disk has everything up to this ticket.
     pub(super) fn committed(&mut self, ticket: Ticket) {
-        self.prove();
+        self.all_is_proven();
         if let Some((_, batch)) = self.batch.take_if(|(waits_for, _)| *waits_for <= ticket) {
             for identifier in batch {
                 self.may_be_published(identifier);
@@ -244,7 +247,7 @@ impl Window {
     }
 
     /// This run has committed something.
-    fn prove(&mut self) {
+    fn all_is_proven(&mut self) {
         self.proof = Proof::Given;
         let proven = std::mem::take(&mut self.unproven);
         if self.up && !proven.is_empty() {

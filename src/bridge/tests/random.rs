@@ -298,8 +298,9 @@ fn a_message_that_the_server_refuses_for_now_is_not_laid_aside_because_the_link_
     play(&steps, 1, History::with_queues(1, Order::Fifo, mixed));
 }
 
+/// The journal was asked when there was nothing live, and answers when there is: both readers had the last message.
 #[test]
-fn live_first_sends_nothing_twice_that_was_refused_for_now() {
+fn live_first_sends_nothing_twice_that_came_while_a_connection_was_made_anew() {
     use Step::{
         AnswerOpen, Attempt, CloudTakes, Commit, Crash, Flow, GatewayHears, Keep, LinkBreaks, NetworkComes,
         Refused,

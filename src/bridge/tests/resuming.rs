@@ -290,8 +290,8 @@ fn an_open_message_that_the_journal_dropped_meanwhile_is_released_so_that_its_id
     assert_eq!(world.cloud.numbers(), [1, 2, 3, 4]);
 }
 
-/// Two messages go up at QoS 2; the process is killed when it has written, not committed, that the first has its
-/// identifier (`taken`: that the server took it). The disk is dead from then on.
+/// A message goes up at QoS 2; the process is killed when it has written, not committed, that it has its identifier
+/// (`taken`: that the server took it). The disk is dead from then on.
 fn killed_before_the_disk_had_it(taken: bool) -> World {
     let mut world = World::with_queues(|_| {});
     world.connect();
